@@ -1,0 +1,1 @@
+"""What can be asked: columns, dimensions, measures, filters. Pure data, no I/O, no engine."""

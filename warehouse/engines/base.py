@@ -1,0 +1,132 @@
+"""What an engine must do, and the walk that lowers the catalog's neutral functions to its spelling.
+
+An engine knows how to spell SQL and how to move Arrow; it knows no dataset, no tenant and no HTTP.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import pyarrow as pa
+from sqlglot import exp
+
+from warehouse.catalog.functions import NEUTRAL
+from warehouse.catalog.model import Dataset
+
+Spelling = Callable[[list[exp.Expr]], exp.Expr]
+"""Arguments of a neutral call → the engine's own tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which instants a query can touch (both inclusive, UTC-aware); a hint that prunes files or parts, never a filter."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one query may take."""
+
+    timeout_s: float = 60.0
+    memory_mb: int = 4096
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What makes an append happen once: the same `id` twice stores nothing the second time."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of the rows of one append: `stored + duplicates + len(conflicts)` is what was given."""
+
+    stored: int
+    duplicates: int
+    conflicts: tuple[str, ...] = ()
+    """Ids that are stored already with another `created_at`."""
+    replayed: bool = False
+    """True when the batch had been committed before (then everything counts as a duplicate)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something `Engine.check` found: what, and what an operator can do."""
+
+    what: str
+    remedy: str
+
+
+class Engine(ABC):
+    """A warehouse: append rows exactly once, replace derived days, ask questions."""
+
+    name: str
+    dialect: str
+    spellings: Mapping[str, Spelling]
+
+    def __init__(self) -> None:
+        missing = NEUTRAL.keys() - self.spellings.keys()
+        if missing:
+            raise TypeError(f"{type(self).__name__} does not spell {', '.join(sorted(missing))}")
+
+    @abstractmethod
+    def create(self, datasets: Iterable[Dataset]) -> list[str]:
+        """Bring the store to the catalog's schema: create what is missing, add new columns. Says what was done."""
+
+    @abstractmethod
+    def append(self, dataset: Dataset, rows: pa.Table, batch: Batch) -> Appended:
+        """Store rows whose id is new, atomically and durably.
+
+        `rows` has the Arrow schema of `warehouse.storage.tables.arrow_schema(dataset)`; repeated ids within it
+        count as duplicates. Safe under kill -9, repeats and concurrent writers.
+        """
+
+    @abstractmethod
+    def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
+        """Make `rows` the whole content of those days of a derived dataset, atomically per day."""
+
+    @abstractmethod
+    def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:
+        """Answer a neutral tree. Instants come UTC-aware (us), money as decimal128, counts as int64.
+
+        Raises: QueryTooLarge, WarehouseBusy, WarehouseError.
+        """
+
+    @abstractmethod
+    def version(self, dataset: str) -> str:
+        """A text that changes whenever the dataset's content does: the key of result caches."""
+
+    @abstractmethod
+    def day_fingerprints(self, dataset: Dataset, window: Window = Window()) -> dict[date, str]:
+        """For each UTC day that holds rows, a text that changes when rows of that day do."""
+
+    @abstractmethod
+    def maintain(self, now: datetime) -> list[str]:
+        """Compact, checkpoint and sweep; safe beside loads and queries. Says what was done."""
+
+    @abstractmethod
+    def check(self) -> list[Problem]:
+        """What keeps the warehouse from working; empty when all is well."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def lower(self, tree: exp.Query) -> exp.Query:
+        """The tree in this engine's own functions, from the leaves up; the given tree is left as it was."""
+        return tree.copy().transform(self._lower_node)
+
+    def sql(self, tree: exp.Query) -> str:
+        """The SQL text this engine runs for a neutral tree."""
+        return self.lower(tree).sql(dialect=self.dialect, pretty=True)
+
+    def _lower_node(self, node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Anonymous):
+            spelling = self.spellings.get(str(node.this).upper())
+            if spelling is not None:
+                return spelling(list(node.expressions))
+        return node

@@ -1,0 +1,69 @@
+"""Settings of the warehouse, read once in an entry point and passed on as values."""
+
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CostPolicy(StrEnum):
+    """Which cost a row counts: ours (from the price book) or the one the gateway reported."""
+
+    COMPUTED_ELSE_REPORTED = "computed-else-reported"
+    REPORTED_ELSE_COMPUTED = "reported-else-computed"
+    COMPUTED = "computed"
+    REPORTED = "reported"
+
+
+class WarehouseSettings(BaseSettings):
+    """Where rows live, where logs and prices come from, and how much a query may take.
+
+    Source: the environment names of the wire contract (dataplane 4.5 and 5.2) where it has one.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default=Path(".gateledger"), validation_alias=AliasChoices("GATELEDGER_HOME"))
+    warehouse_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("WAREHOUSE_URL"),
+        description="lake path or s3:// URL, clickhouse(s)://user:password@host:port/database, chdb:///path",
+    )
+    clickhouse_host: str | None = None
+    clickhouse_port: int = 8123
+    clickhouse_user: str = "default"
+    clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_database: str = "default"
+    clickhouse_tls: bool = False
+    clickhouse_replication_enabled: bool = False
+    clickhouse_sharding_enabled: bool = False
+    clickhouse_cluster_name: str | None = None
+    clickhouse_retention_days: int | None = Field(default=None, ge=1)
+
+    log_store_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LOG_STORE_URL"),
+        description="folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+    )
+    model_configs_pricing_local_path: Path | None = None
+    cost_policy: CostPolicy = Field(
+        default=CostPolicy.COMPUTED_ELSE_REPORTED, validation_alias=AliasChoices("GATELEDGER_COST_POLICY")
+    )
+    query_threads: int = Field(default=2, ge=1, validation_alias=AliasChoices("GATELEDGER_QUERY_THREADS"))
+    query_concurrency: int = Field(default=2, ge=1, validation_alias=AliasChoices("GATELEDGER_QUERY_CONCURRENCY"))
+    query_queue: int = Field(default=32, ge=0, validation_alias=AliasChoices("GATELEDGER_QUERY_QUEUE"))
+    query_timeout_s: float = Field(default=60, gt=0, validation_alias=AliasChoices("GATELEDGER_QUERY_TIMEOUT_S"))
+    query_memory_mb: int = Field(default=4096, ge=64, validation_alias=AliasChoices("GATELEDGER_QUERY_MEMORY_MB"))
+
+    def resolved_warehouse_url(self) -> str:
+        """The URL of the warehouse: `WAREHOUSE_URL`, else the `CLICKHOUSE_*` variables, else the lake at home."""
+        if self.warehouse_url is not None:
+            return self.warehouse_url.get_secret_value()
+        if self.clickhouse_host:
+            scheme = "clickhouses" if self.clickhouse_tls else "clickhouse"
+            user = quote(self.clickhouse_user, safe="")
+            password = quote(self.clickhouse_password.get_secret_value(), safe="")
+            return f"{scheme}://{user}:{password}@{self.clickhouse_host}:{self.clickhouse_port}/{self.clickhouse_database}"
+        return str(self.home.absolute() / "lake")
