@@ -24,6 +24,7 @@ class Kind(StrEnum):
     INSTANT = "instant"
     DATE = "date"
     MONEY = "money"
+    MONEY_SUM = "money sum"
 
 
 class Unit(StrEnum):

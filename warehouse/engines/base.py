@@ -20,10 +20,27 @@ Spelling = Callable[[list[exp.Expr]], exp.Expr]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which instants a query can touch (both inclusive, UTC-aware); a hint that prunes files or parts, never a filter."""
+    """Which instants a query can touch (both inclusive, UTC-aware): a hint that prunes files, never a filter."""
 
     since: datetime | None = None
     until: datetime | None = None
+
+
+def scan(dataset: str, *windows: Window) -> exp.Table:
+    """The table of a dataset in a neutral tree, with the instants that this place of the tree can touch.
+
+    The windows are a hint like `Engine.query`'s own (which holds for every table that carries none); a tree needs
+    them where its tables differ, such as feedbacks given after the requests they are on.
+    """
+    table = exp.table_(exp.to_identifier(dataset, quoted=True))
+    if windows:
+        table.meta["windows"] = windows
+    return table
+
+
+def windows_of(table: exp.Table, otherwise: Window = Window()) -> tuple[Window, ...]:
+    """The windows that `scan` gave this table, else the query's own; rows outside all of them are not needed."""
+    return table.meta.get("windows") or (otherwise,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +135,17 @@ class Engine(ABC):
 
     def lower(self, tree: exp.Query) -> exp.Query:
         """The tree in this engine's own functions, from the leaves up; the given tree is left as it was."""
-        return tree.copy().transform(self._lower_node)
-
-    def sql(self, tree: exp.Query) -> str:
-        """The SQL text this engine runs for a neutral tree."""
-        return self.lower(tree).sql(dialect=self.dialect, pretty=True)
-
-    def _lower_node(self, node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Anonymous):
+        lowered = tree.copy()
+        # Parents come before their children in this list, so reversed it lowers a call after its arguments.
+        for node in reversed(list(lowered.find_all(exp.Anonymous, bfs=False))):
             spelling = self.spellings.get(str(node.this).upper())
             if spelling is not None:
-                return spelling(list(node.expressions))
-        return node
+                node.replace(spelling(list(node.expressions)))
+        return lowered
+
+    def sql(self, tree: exp.Query) -> str:
+        """The SQL text this engine runs for a neutral tree.
+
+        Not pretty-printed: that is slower, and the printer would alter a text value that holds its line-break mark.
+        """
+        return self.lower(tree).sql(dialect=self.dialect)

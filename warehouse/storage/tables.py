@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from warehouse.catalog.model import Dataset, Kind
 
-MONEY_PRECISION, MONEY_SCALE = 18, 12
+MONEY_PRECISION, MONEY_SUM_PRECISION, MONEY_SCALE = 18, 38, 12
 
 ARROW_TYPES: dict[Kind, pa.DataType] = {
     Kind.TEXT: pa.string(),
@@ -15,8 +15,9 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
     Kind.INSTANT: pa.timestamp("us"),
     Kind.DATE: pa.date32(),
     Kind.MONEY: pa.decimal128(MONEY_PRECISION, MONEY_SCALE),
+    Kind.MONEY_SUM: pa.decimal128(MONEY_SUM_PRECISION, MONEY_SCALE),
 }
-"""An INSTANT is stored without a zone and always means UTC."""
+"""An INSTANT is stored without a zone and always means UTC; a MONEY_SUM has room for every row's MONEY."""
 
 
 def arrow_schema(dataset: Dataset) -> pa.Schema:
