@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both set themselves up; nothing is installed outside this folder.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+ARGS ?=
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+UV := .uv/bin/uv
+RUN := .venv/bin
+
+.PHONY: help demo test lint bench docs prices setup setup-dev clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# uv lives in an environment of its own; where the venv module lacks ensurepip (Debian without python3-venv) pip puts it in a folder.
+$(UV):
+	@$(PYTHON) -m venv .uv >/dev/null 2>&1 && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv \
+	  || { rm -rf .uv; $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv; }
+
+setup: $(UV)  ## what running needs, from uv.lock
+	@$(UV) sync --quiet --locked --inexact --no-dev
+
+setup-dev: $(UV)  ## what developing and testing need, from uv.lock
+	@$(UV) sync --quiet --locked
+
+demo: setup  ## logs in, priced analytics out, API and Dagster UI up (ARGS=--once: exit instead of serving)
+	@$(RUN)/python -m pipelines.demo $(ARGS)
+
+test: setup-dev  ## everything that needs no server; a missing part is skipped with its reason (CI=true: a failure)
+	@$(RUN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: setup-dev  ## style, types, directions of imports
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/lint-imports && $(RUN)/pyright
+
+bench: setup-dev  ## speed as ratios to a raw engine or a peer, in one run
+	@$(RUN)/python -m pytest tests/bench -m bench -s --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds -p no:randomly --timeout 3600 $(ARGS)
+
+docs: setup-dev  ## regenerate docs/catalog.md and docs/openapi.json
+	@$(RUN)/python -m warehouse.query.reference && $(RUN)/python -m api.openapi
+
+prices: setup-dev  ## rebuild pricing_configs/ and print what changed
+	@$(RUN)/python -m pricing_configs.build
+
+clean:  ## remove the environments and caches (not your data)
+	@rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
