@@ -148,7 +148,7 @@ DIMENSIONS = (
 
 MEASURES = (
     Measure("requests", _INT, call("GL_COUNT"), "Requests.", Unit.REQUESTS, additive=True),
-    Measure("cost", _MONEY, call("GL_SUM_MONEY", "cost"), "Sum of the known costs; NULL when none is known.", _CENTS, additive=True),
+    Measure("cost", _MONEY, call("GL_SUM_MONEY", "cost"), "Sum of the known costs; NULL when none is known.", _CENTS, additive=True, beside="unpriced_requests"),
     Measure("unpriced_requests", _INT, call("GL_COUNT_IF", _missing("cost")), "Requests without a cost.", Unit.REQUESTS, additive=True),
     Measure("total_tokens", _INT, call("GL_SUM_INT", "total_units"), "Input and output tokens.", _TOKENS, additive=True),
     Measure("input_units", _INT, call("GL_SUM_INT", "req_units"), "Input tokens.", _TOKENS, additive=True, internal=True),

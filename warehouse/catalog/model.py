@@ -102,6 +102,8 @@ class Measure:
     """How partial values of two row sets combine: `sum`, `min`, `max`, or empty where they cannot."""
     internal: bool = False
     """True for a part of a ratio that no answer names."""
+    beside: str = ""
+    """Measure that every answer with this one holds too, so that a sum says what it lacks."""
 
     def __post_init__(self) -> None:
         if not _WIRE_NAME.fullmatch(self.name):
@@ -133,7 +135,7 @@ class Ratio:
 
 
 class Operator(StrEnum):
-    """How a filter compares."""
+    """How a filter compares. A row without the value never passes, but an empty text asks for just such rows."""
 
     AT_LEAST = "at least"
     AT_MOST = "at most"
@@ -164,9 +166,12 @@ class Filter:
         _check_text(f"filter {self.name}", self.description)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """A table: its columns, what identifies a row, how it lies on disk, and what can be asked of it."""
+    """A table: its columns, what identifies a row, how it lies on disk, and what can be asked of it.
+
+    There is one value per dataset, so it is compared and hashed by identity (questions about it are cache keys).
+    """
 
     name: str
     description: str
@@ -179,10 +184,12 @@ class Dataset:
     measures: tuple[Measure, ...] = ()
     ratios: tuple[Ratio, ...] = ()
     filters: tuple[Filter, ...] = ()
-    _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _by_name: dict[str, Column] = field(init=False, repr=False, default_factory=dict)
+    _measures: dict[str, Measure] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._by_name.update({column.name: column for column in self.columns})
+        self._measures.update({measure.name: measure for measure in self.measures})
         self._check()
 
     def column(self, name: str) -> Column:
@@ -191,6 +198,18 @@ class Dataset:
 
     def has_column(self, name: str) -> bool:
         return name in self._by_name
+
+    def has_measure(self, name: str) -> bool:
+        return name in self._measures
+
+    def measure(self, name: str) -> Measure:
+        """The measure `name`, internal ones included. Raises: KeyError."""
+        return self._measures[name]
+
+    @property
+    def count(self) -> Measure:
+        """The measure that counts rows: the first one, by which groups are ordered when nothing else is asked."""
+        return self.measures[0]
 
     @property
     def schema_version(self) -> int:
@@ -215,8 +234,11 @@ class Dataset:
         for measure in self.measures:
             for node in measure.expression.find_all(exp.Column):
                 self._require(node.name, f"measure {measure.name}")
+        parts = {m.name: m for m in self.measures}
+        for measure in self.measures:
+            if measure.beside and measure.beside not in parts:
+                raise ValueError(f"{self.name}: measure {measure.name} stands beside {measure.beside}, which does not exist")
         for ratio in self.ratios:
-            parts = {m.name: m for m in self.measures}
             for part in (ratio.numerator, ratio.denominator):
                 if part not in parts or not parts[part].additive:
                     raise ValueError(f"{self.name}: ratio {ratio.name} needs the additive measure {part}")

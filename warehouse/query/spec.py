@@ -1,5 +1,6 @@
 """A question as a value that checks itself: which rows, grouped by what, which numbers, in which order."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -7,12 +8,14 @@ from typing import Literal
 
 from warehouse.catalog import registry
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.model import Dataset, Dimension
+from warehouse.catalog.model import Dataset, Dimension, Filter, Kind, Operator
 from warehouse.errors import InvalidInput
 from warehouse.query.scope import TenantScope
 
 FilterValue = int | float | Decimal | tuple[str, ...] | tuple[int, ...] | tuple[tuple[str, str], ...]
 """By operator: AT_LEAST/AT_MOST a number; ONE_OF texts or integers; ALL_PAIRS and MODEL_OF_PROVIDER pairs."""
+
+_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class MetadataDimension:
 class GroupedQuery:
     """Rows of `scope` between two instants (inclusive), grouped by `by`, with `measures` of each group.
 
+    Units: the instants count to the millisecond, as rows do; what is finer is cut off on both sides.
     Raises: UnknownName, InvalidInput.
     """
 
@@ -66,27 +70,39 @@ class GroupedQuery:
     dataset: Dataset = GENERATIONS
 
     def __post_init__(self) -> None:
+        self._check_range()
+        self._check_names()
+        for condition in self.conditions:
+            check_condition(registry.filter_(self.dataset, condition.filter), condition.value)
+        if self.offset < 0 or (self.limit is not None and self.limit < 0):
+            raise InvalidInput("limit and offset are 0 or more")
+
+    def _check_range(self) -> None:
         for instant, name in ((self.since, "since"), (self.until, "until")):
             if instant.tzinfo is None:
                 raise InvalidInput(f"{name} needs a time zone")
         if self.since > self.until:
             raise InvalidInput(f"since ({self.since.isoformat()}) is after until ({self.until.isoformat()})")
+
+    def _check_names(self) -> None:
         if not self.by:
             raise InvalidInput("a grouped query needs at least one group-by")
-        if len(set(self.by)) != len(self.by):
-            raise InvalidInput(f"a group-by is named twice: {', '.join(self.by)}")
-        for name in self.by:
-            dimension_of(self.dataset, name)
+        if not self.measures:
+            raise InvalidInput("a grouped query needs at least one column")
+        for what, names in (("group-by", self.by), ("column", self.measures)):
+            if len(set(names)) != len(names):
+                raise InvalidInput(f"a {what} is named twice: {', '.join(names)}")
+        keys = [dimension_of(self.dataset, name).key for name in self.by]
+        for key in keys:
+            _check_text("a group-by", key)
         for name in self.measures:
             registry.measure(self.dataset, name)
-        for condition in self.conditions:
-            registry.filter_(self.dataset, condition.filter)
-        orderable = {dimension_of(self.dataset, name).key for name in self.by} | {"requests"} | set(self.measures)
+        orderable = {*keys, self.dataset.count.name, *self.measures}
         for order in self.order:
             if order.by not in orderable:
                 raise InvalidInput(f"cannot order by '{order.by}'; allowed: {', '.join(sorted(orderable))}")
-        if self.offset < 0 or (self.limit is not None and self.limit < 0):
-            raise InvalidInput("limit and offset are 0 or more")
+            if order.direction not in ("asc", "desc"):
+                raise InvalidInput(f"cannot order '{order.direction}'; allowed: asc, desc")
 
 
 def dimension_of(dataset: Dataset, name: str) -> Dimension | MetadataDimension:
@@ -94,3 +110,44 @@ def dimension_of(dataset: Dataset, name: str) -> Dimension | MetadataDimension:
     if name.startswith(registry.METADATA_PREFIX) and len(name) > len(registry.METADATA_PREFIX):
         return MetadataDimension(name)
     return registry.dimension(dataset, name)
+
+
+def check_condition(of: Filter, value: FilterValue) -> None:
+    """Nothing, when `value` is one that the filter takes. Raises: InvalidInput."""
+    if of.operator in (Operator.AT_LEAST, Operator.AT_MOST):
+        _check_number(of, value)
+        return
+    if not isinstance(value, tuple):
+        raise InvalidInput(f"{of.name} takes a list, not {value!r}")
+    for item in value:
+        if of.operator in (Operator.ALL_PAIRS, Operator.MODEL_OF_PROVIDER):
+            if not isinstance(item, tuple) or len(item) != 2:
+                raise InvalidInput(f"{of.name} takes pairs, not {item!r}")
+            for part in item:
+                _check_text(of.name, part)
+        elif of.kind is Kind.INTEGER:
+            if not isinstance(item, int):
+                raise InvalidInput(f"{of.name} takes whole numbers, not {item!r}")
+            _check_number(of, item)
+        else:
+            _check_text(of.name, item)
+
+
+def _check_number(of: Filter, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
+        raise InvalidInput(f"{of.name} takes a number, not {value!r}")
+    if of.minimum is not None and value < of.minimum:
+        raise InvalidInput(f"{of.name} is {of.minimum:g} or more, not {value}")
+    if of.maximum is not None and value > of.maximum:
+        raise InvalidInput(f"{of.name} is {of.maximum:g} or less, not {value}")
+    if not -_INT64 <= value < _INT64:
+        raise InvalidInput(f"{of.name} is too large: {value}")
+
+
+def _check_text(who: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidInput(f"{who} takes text, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{who} holds a character that is not Unicode text: {value!r}") from None
