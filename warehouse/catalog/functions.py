@@ -35,6 +35,29 @@ def call(name: str, *arguments: exp.Expr | str | int | float) -> exp.Anonymous:
     return exp.Anonymous(this=name, expressions=[_argument(argument) for argument in arguments])
 
 
+NAMED = "GL_NAMED"
+"""The call that stands for a whole expression of the catalog, by its name."""
+
+_named: dict[str, exp.Expr] = {}
+
+
+def named(name: str, expression: exp.Expr) -> exp.Anonymous:
+    """A call that stands for `expression`: an engine spells it once and keeps the text.
+
+    Only for the catalog's own expressions, which never change and hold no caller's value; a question then holds a
+    name where the same twenty nodes would be copied, lowered and printed each time.
+    """
+    known = _named.setdefault(name, expression)
+    if known is not expression and known != expression:
+        raise ValueError(f"{name} is the name of another expression already")
+    return exp.Anonymous(this=NAMED, expressions=[text(name)])
+
+
+def expression_named(name: str) -> exp.Expr:
+    """The expression that `named` knows by this name. Raises: KeyError."""
+    return _named[name]
+
+
 def column(name: str) -> exp.Column:
     """A column of the dataset, always quoted: names such as `metadata.key` hold a dot."""
     return exp.column(exp.to_identifier(name, quoted=True))

@@ -11,7 +11,7 @@ from datetime import date, datetime
 import pyarrow as pa
 from sqlglot import exp
 
-from warehouse.catalog.functions import NEUTRAL
+from warehouse.catalog.functions import NAMED, NEUTRAL, expression_named
 from warehouse.catalog.model import Dataset
 
 Spelling = Callable[[list[exp.Expr]], exp.Expr]
@@ -90,6 +90,7 @@ class Engine(ABC):
         missing = NEUTRAL.keys() - self.spellings.keys()
         if missing:
             raise TypeError(f"{type(self).__name__} does not spell {', '.join(sorted(missing))}")
+        self._texts: dict[str, str] = {}
 
     @abstractmethod
     def create(self, datasets: Iterable[Dataset]) -> list[str]:
@@ -138,10 +139,19 @@ class Engine(ABC):
         lowered = tree.copy()
         # Parents come before their children in this list, so reversed it lowers a call after its arguments.
         for node in reversed(list(lowered.find_all(exp.Anonymous, bfs=False))):
-            spelling = self.spellings.get(str(node.this).upper())
-            if spelling is not None:
-                node.replace(spelling(list(node.expressions)))
+            name = str(node.this).upper()
+            if name == NAMED:
+                node.replace(exp.Var(this=self._text_of(node.expressions[0].name)))
+            elif name in self.spellings:
+                node.replace(self.spellings[name](list(node.expressions)))
         return lowered
+
+    def _text_of(self, name: str) -> str:
+        """This engine's SQL of a named expression of the catalog."""
+        if name not in self._texts:
+            lowered = self.lower(exp.select(expression_named(name).copy(), copy=False)).selects[0]
+            self._texts[name] = lowered.sql(dialect=self.dialect)
+        return self._texts[name]
 
     def sql(self, tree: exp.Query) -> str:
         """The SQL text this engine runs for a neutral tree.

@@ -7,11 +7,12 @@ alone: what a caller wrote only ever becomes a literal.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlglot import exp
 
 from warehouse.catalog import registry
-from warehouse.catalog.functions import call, column, text
+from warehouse.catalog.functions import call, column, named, text
 from warehouse.catalog.model import Dataset, Kind, Measure, Ratio
 from warehouse.catalog.rollups import Rollup
 from warehouse.engines.base import Window, scan
@@ -63,7 +64,7 @@ def needed_parts(dataset: Dataset, names: Sequence[str]) -> tuple[Measure, ...]:
 
 
 def _grouped_rows(query: GroupedQuery, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
-    rows = _keyed(query, parts, [part.expression.copy() for part in parts])
+    rows = _keyed(query, parts, [named(f"{query.dataset.name}.{part.name}", part.expression) for part in parts])
     where = [conditions.within_windows(query.dataset.time_column, windows), *_restrictions(query)]
     rows = rows.from_(scan(query.dataset.name, *windows), copy=False).where(*where, copy=False)
     return rows.group_by(*_key_names(query), copy=False)
@@ -136,8 +137,11 @@ def _page(query: GroupedQuery, groups: exp.Select) -> exp.Select:
     page.set("order", order)
     if query.limit is not None:
         # One group is read even for an empty page: the number of groups comes with it.
-        page = page.limit(max(query.limit, 1) if query.include_total else query.limit, copy=False)
-    return page.offset(query.offset, copy=False) if query.offset else page
+        limit = max(query.limit, 1) if query.include_total else query.limit
+        page.set("limit", exp.Limit(expression=exp.Literal.number(limit)))
+    if query.offset:
+        page.set("offset", exp.Offset(expression=exp.Literal.number(query.offset)))
+    return page
 
 
 def _ranked(query: GroupedQuery, page: exp.Select, order: exp.Order) -> exp.Select:
@@ -180,7 +184,13 @@ def _value(dataset: Dataset, name: str) -> exp.Expr:
     measure = dataset.count if name == dataset.count.name else registry.measure(dataset, name)
     if not isinstance(measure, Ratio):
         return exp.column(f"m_{name}")
-    numerator: exp.Expr = exp.column(f"m_{measure.numerator}")
-    if measure.scale != 1:
-        numerator = exp.Mul(this=numerator, expression=exp.Literal.number(measure.scale))
-    return call("GL_RATIO", numerator, exp.column(f"m_{measure.denominator}"))
+    return named(f"{dataset.name}.{name}", _divided(measure))
+
+
+@lru_cache
+def _divided(ratio: Ratio) -> exp.Expr:
+    """A ratio over the parts of a group. It is scaled before it is divided, so that it is rounded once."""
+    numerator: exp.Expr = exp.column(f"m_{ratio.numerator}")
+    if ratio.scale != 1:
+        numerator = exp.Mul(this=numerator, expression=exp.Literal.number(ratio.scale))
+    return call("GL_RATIO", numerator, exp.column(f"m_{ratio.denominator}"))

@@ -16,6 +16,7 @@ from warehouse.query.spec import Condition
 
 MILLISECOND = timedelta(milliseconds=1)
 _CENT_STEP = Decimal("0.000000000001")
+_EXACT = exp.DataType.build("DECIMAL(38, 12)")
 
 
 def within_scope(scope: TenantScope) -> exp.Expr:
@@ -116,8 +117,8 @@ def _number(kind: Kind, value: float | Decimal, *, up: bool) -> exp.Expr:
         return exp.Literal.number(math.ceil(value) if up else math.floor(value))
     if kind is Kind.MONEY:
         exact = Decimal(str(value)).quantize(_CENT_STEP, rounding=ROUND_CEILING if up else ROUND_FLOOR)
-        return exp.cast(text(f"{exact:f}"), "DECIMAL(38, 12)")
-    return exp.cast(text(repr(float(value))), "DOUBLE")
+        return exp.Cast(this=text(f"{exact:f}"), to=_EXACT.copy())
+    return exp.Cast(this=text(repr(float(value))), to=exp.DataType(this=exp.DType.DOUBLE))
 
 
 def _is_one_of(name: str, values: Iterable[object]) -> exp.Expr:
