@@ -1,0 +1,209 @@
+"""DuckDB over the embedded lake: an in-memory database per process that reads an explicit list of Parquet files."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from warehouse.catalog.model import Dataset
+from warehouse.catalog.registry import DATASETS
+from warehouse.engines.base import Appended, Batch, Engine, Limits, Problem, Window, windows_of
+from warehouse.engines.duckdb_spelling import SPELLINGS
+from warehouse.engines.turns import Turns, deadline
+from warehouse.errors import QueryTooLarge, WarehouseError
+from warehouse.storage.lake_names import fingerprint, schema_id
+from warehouse.storage.lake_tables import Lake, open_store
+from warehouse.storage.tables import arrow_schema
+
+_UTC = pa.timestamp("us", tz="UTC")
+_VANISHED = re.compile(r"No files found that match|Cannot open file|No such file", re.IGNORECASE)
+_RETRIES = 3
+_CHUNK_ROWS = 100_000
+
+
+class DuckDBEngine(Engine):
+    """A warehouse in files. One per process; safe for threads; other processes may load and query beside it."""
+
+    name = "duckdb"
+    dialect = "duckdb"
+    spellings = SPELLINGS
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        threads: int = 2,
+        concurrency: int = 2,
+        queue: int = 32,
+        memory_mb: int = 4096,
+        datasets: Mapping[str, Dataset] = DATASETS,
+    ) -> None:
+        super().__init__()
+        self._datasets = datasets
+        self._lake = Lake(open_store(root), datasets)
+        self._turns = Turns(concurrency, queue)
+        self._scratch = Path(tempfile.mkdtemp(prefix="gateledger-duckdb-"))
+        self._memory_mb = memory_mb
+        self._database = duckdb.connect(
+            config={
+                "threads": threads,
+                "memory_limit": f"{memory_mb}MB",
+                "temp_directory": str(self._scratch / "spill"),
+                "max_temp_directory_size": f"{4 * memory_mb}MB",
+                "python_enable_replacements": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+        )
+        # Known only once the Parquet reader is there, so not part of the configuration above.
+        self._database.execute("SET parquet_metadata_cache = true").fetchall()
+
+    def create(self, datasets: Iterable[Dataset]) -> list[str]:
+        return [done for dataset in datasets for done in self._lake.table(dataset.name).create()]
+
+    def append(self, dataset: Dataset, rows: pa.Table, batch: Batch) -> Appended:
+        return self._lake.table(dataset.name).append(rows, batch)
+
+    def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
+        self._lake.table(dataset.name).replace_days(days, rows)
+
+    def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:
+        """Answer a neutral tree.
+
+        The memory limit is the one of the engine, for all its queries together: DuckDB knows no other.
+        """
+        lowered = self.lower(tree)
+        with self._turns.turn(limits.timeout_s):
+            for attempt in range(_RETRIES + 1):
+                sql, lists = self._bind(lowered, window, fresh=attempt > 0)
+                try:
+                    return self._run(sql, lists, limits)
+                except duckdb.IOException as error:
+                    # A file of the list was compacted and swept since: the newest version has its rows elsewhere.
+                    if attempt == _RETRIES or not _VANISHED.search(str(error)):
+                        raise WarehouseError(f"the lake cannot be read: {error}") from error
+        raise AssertionError("unreachable")
+
+    def version(self, dataset: str) -> str:
+        return self._lake.table(dataset).snapshot().content
+
+    def day_fingerprints(self, dataset: Dataset, window: Window = Window()) -> dict[date, str]:
+        return {
+            day: fingerprint(files)
+            for day, files in self._lake.table(dataset.name).snapshot().within((window,)).items()
+        }
+
+    def maintain(self, now: datetime) -> list[str]:
+        return self._lake.maintain(now)
+
+    def check(self) -> list[Problem]:
+        return [Problem(what, remedy) for what, remedy in self._lake.check()]
+
+    def close(self) -> None:
+        self._database.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _bind(self, lowered: exp.Query, window: Window, *, fresh: bool) -> tuple[str, list[list[str]]]:
+        """The SQL text, every dataset read from a list of files, and those lists as its parameters."""
+        tree = lowered.copy()
+        shadowed = {cte.alias for cte in tree.find_all(exp.CTE)}
+        lists: list[list[str]] = []
+        for node in list(tree.find_all(exp.Table)):
+            if node.name in self._datasets and node.name not in shadowed and not node.db:
+                files, mixed = self._files(node.name, windows_of(node, window), fresh=fresh)
+                if files not in lists:
+                    lists.append(files)
+                node.replace(_read_parquet(lists.index(files) + 1, node.alias_or_name, mixed=mixed))
+        return tree.sql(dialect=self.dialect), lists
+
+    def _files(self, name: str, windows: tuple[Window, ...], *, fresh: bool) -> tuple[list[str], bool]:
+        """Local paths of the files to read, and whether their columns may differ."""
+        table, schema = self._lake.table(name), arrow_schema(self._datasets[name])
+        current = schema_id(schema)
+        for attempt in range(_RETRIES + 1):
+            files = table.snapshot(fresh=fresh or attempt > 0).files(windows)
+            try:
+                paths = table.store.readable(name, [file.path for file in files])
+            except FileNotFoundError:
+                continue
+            mixed = any(file.schema_id != current for file in files)
+            return ([self._no_rows(current, schema), *paths], True) if mixed or not paths else (paths, False)
+        raise WarehouseError(f"files of {name} vanish faster than they can be read")
+
+    def _no_rows(self, identity: str, schema: pa.Schema) -> str:
+        """A file with all columns and no row: a column that no other file has is else unknown to DuckDB."""
+        path = self._scratch / f"{identity}.parquet"
+        if not path.exists():
+            self._scratch.mkdir(exist_ok=True)
+            fresh = path.with_name(f"{identity}.{tempfile.gettempprefix()}{id(schema)}")
+            pq.write_table(schema.empty_table(), fresh)
+            fresh.replace(path)
+        return str(path)
+
+    def _run(self, sql: str, lists: list[list[str]], limits: Limits) -> pa.Table:
+        cursor = self._database.cursor()
+        with deadline(limits.timeout_s, cursor.interrupt) as over:
+            try:
+                with cursor.sql(sql, params=lists).to_arrow_reader(_CHUNK_ROWS) as reader:
+                    return _neutral(_read(reader, limits.rows))
+            except duckdb.InterruptException as error:
+                if not over.is_set():
+                    raise WarehouseError("the query was interrupted") from error
+                raise QueryTooLarge(f"the query took longer than {limits.timeout_s:g} s; narrow its window") from error
+            except duckdb.OutOfMemoryException as error:
+                raise QueryTooLarge(f"the query needs more than {self._memory_mb} MB; narrow its window") from error
+            except duckdb.IOException:
+                raise
+            except duckdb.Error as error:
+                raise WarehouseError(f"DuckDB cannot answer: {error}") from error
+            finally:
+                cursor.close()
+
+
+def _read_parquet(parameter: int, alias: str, *, mixed: bool) -> exp.Table:
+    arguments: list[exp.Expr] = [
+        exp.Parameter(this=exp.Literal.number(parameter)),
+        exp.EQ(this=exp.column("hive_partitioning"), expression=exp.false()),
+    ]
+    if mixed:
+        arguments.append(exp.EQ(this=exp.column("union_by_name"), expression=exp.true()))
+    return exp.Table(
+        this=exp.Anonymous(this="READ_PARQUET", expressions=arguments),
+        alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
+    )
+
+
+def _read(reader: pa.RecordBatchReader, most_rows: int | None) -> pa.Table:
+    batches: list[pa.RecordBatch] = []
+    count = 0
+    for batch in reader:
+        count += batch.num_rows
+        if most_rows is not None and count > most_rows:
+            raise QueryTooLarge(f"the answer has more than {most_rows} rows; narrow it or ask page by page")
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def _neutral(answer: pa.Table) -> pa.Table:
+    """The answer in the types every engine gives."""
+    schema = pa.schema([pa.field(field.name, _neutral_type(field.type)) for field in answer.schema])
+    return answer if answer.schema.equals(schema) else answer.cast(schema)
+
+
+def _neutral_type(of: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(of):
+        return _UTC
+    if pa.types.is_integer(of) or (pa.types.is_decimal(of) and of.scale == 0):
+        return pa.int64()  # a decimal without a scale is a HUGEINT
+    if pa.types.is_floating(of):
+        return pa.float64()
+    if pa.types.is_list(of):
+        return pa.list_(_neutral_type(of.value_type))
+    return of

@@ -1,0 +1,84 @@
+"""DuckDB's spelling of the neutral functions."""
+
+from collections.abc import Mapping
+
+from sqlglot import exp
+
+from warehouse.engines.base import Spelling
+
+_MONEY_SUM = "DECIMAL(38, 12)"
+
+
+def _where(aggregate: exp.Expr, condition: exp.Expr) -> exp.Expr:
+    return exp.Filter(this=aggregate, expression=exp.Where(this=condition))
+
+
+def _count(_: list[exp.Expr]) -> exp.Expr:
+    return exp.Count(this=exp.Star())
+
+
+def _count_if(of: list[exp.Expr]) -> exp.Expr:
+    # COUNT_IF gives a HUGEINT, COUNT a BIGINT.
+    return _where(exp.Count(this=exp.Star()), of[0])
+
+
+def _count_distinct(of: list[exp.Expr]) -> exp.Expr:
+    return exp.Count(this=exp.Distinct(expressions=[of[0]]))
+
+
+def _sum_int(of: list[exp.Expr]) -> exp.Expr:
+    # A HUGEINT sum becomes a DOUBLE in Parquet without a word.
+    return exp.cast(exp.Coalesce(this=exp.Sum(this=of[0]), expressions=[exp.Literal.number(0)]), "BIGINT")
+
+
+def _sum_float(of: list[exp.Expr]) -> exp.Expr:
+    return exp.Sum(this=exp.cast(of[0], "DOUBLE"))
+
+
+def _sum_money(of: list[exp.Expr]) -> exp.Expr:
+    return exp.cast(exp.Sum(this=of[0]), _MONEY_SUM)
+
+
+def _ratio(of: list[exp.Expr]) -> exp.Expr:
+    divisor = exp.Nullif(this=exp.cast(of[1], "DOUBLE"), expression=exp.Literal.number(0))
+    return exp.Div(this=exp.cast(of[0], "DOUBLE"), expression=divisor)
+
+
+def _quantile(of: list[exp.Expr]) -> exp.Expr:
+    return exp.cast(exp.Anonymous(this="QUANTILE_CONT", expressions=[of[0], of[1]]), "DOUBLE")
+
+
+def _map_value(of: list[exp.Expr]) -> exp.Expr:
+    position = exp.Anonymous(this="LIST_POSITION", expressions=[of[0], of[2]])
+    value = exp.Anonymous(this="LIST_EXTRACT", expressions=[of[1], position])
+    return exp.Coalesce(this=value, expressions=[exp.Literal.string("")])
+
+
+def _to_text(of: list[exp.Expr]) -> exp.Expr:
+    return exp.Coalesce(this=exp.cast(of[0], "VARCHAR"), expressions=[exp.Literal.string("")])
+
+
+def _bucket(of: list[exp.Expr]) -> exp.Expr:
+    width = exp.Anonymous(this="TO_SECONDS", expressions=[of[1]])
+    epoch = exp.cast(exp.Literal.string("1970-01-01 00:00:00"), "TIMESTAMP")
+    return exp.Anonymous(this="TIME_BUCKET", expressions=[width, of[0], epoch])
+
+
+SPELLINGS: Mapping[str, Spelling] = {
+    "GL_COUNT": _count,
+    "GL_COUNT_IF": _count_if,
+    "GL_COUNT_DISTINCT": _count_distinct,
+    "GL_SUM_INT": _sum_int,
+    "GL_SUM_FLOAT": _sum_float,
+    "GL_SUM_MONEY": _sum_money,
+    "GL_RATIO": _ratio,
+    "GL_QUANTILE": _quantile,
+    "GL_MIN": lambda of: exp.Min(this=of[0]),
+    "GL_MAX": lambda of: exp.Max(this=of[0]),
+    "GL_MAP_VALUE": _map_value,
+    "GL_LOWER": lambda of: exp.Lower(this=of[0]),
+    "GL_TO_TEXT": _to_text,
+    "GL_BUCKET": _bucket,
+    "GL_DAY": lambda of: exp.cast(of[0], "DATE"),
+    "GL_INSTANT": lambda of: exp.cast(of[0], "TIMESTAMP"),
+}

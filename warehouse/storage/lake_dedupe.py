@@ -1,0 +1,52 @@
+"""Which rows of a batch are new: an id is stored once, and always with one instant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+
+from warehouse.catalog.model import Dataset
+
+_KNOWN: dict[str, type[pl.DataType] | pl.DataType] = {"id": pl.String, "known_at": pl.Datetime("us")}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of the rows: `new` are row numbers."""
+
+    new: pa.Array
+    duplicates: int
+    conflicts: tuple[str, ...]
+
+
+class Incoming:
+    """The ids and instants of a batch, and what the store is known to hold of them."""
+
+    def __init__(self, dataset: Dataset, rows: pa.Table) -> None:
+        self._id_column, self._time_column = str(dataset.id_column), dataset.time_column
+        arrow = pa.table({"id": rows.column(self._id_column), "at": rows.column(self._time_column)})
+        self._rows = pl.DataFrame(arrow).with_row_index("row")
+        self._ids = self._rows.select("id").unique()
+        self._known = pl.DataFrame(schema=_KNOWN)
+
+    def learn(self, files: Sequence[str]) -> bool:
+        """Look the ids up in these Parquet files; True when some are there."""
+        if not files:
+            return False
+        stored = pl.scan_parquet(list(files), glob=False, extra_columns="ignore", missing_columns="insert").select(
+            pl.col(self._id_column).alias("id"), pl.col(self._time_column).alias("known_at")
+        )
+        hits = stored.join(self._ids.lazy(), on="id", how="semi").collect()
+        self._known = pl.concat([self._known, hits]).unique("id", keep="any")
+        return not hits.is_empty()
+
+    def verdict(self) -> Verdict:
+        """The first row of an unknown id is new; a row at its id's instant is a duplicate, at another a conflict."""
+        judged = self._rows.join(self._known, on="id", how="left", maintain_order="left").with_columns(
+            first=pl.col("id").is_first_distinct(), settled_at=pl.coalesce("known_at", pl.col("at").first().over("id"))
+        )
+        new = pl.col("first") & pl.col("known_at").is_null()
+        conflicts = judged.filter(pl.col("at") != pl.col("settled_at"))["id"].to_list()
+        kept = judged.filter(new)["row"].to_arrow()
+        return Verdict(kept, len(judged) - len(kept) - len(conflicts), tuple(conflicts))
