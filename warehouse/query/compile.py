@@ -74,7 +74,7 @@ def _grouped_partials(query: GroupedQuery, parts: Sequence[Measure], split: Spli
     """Groups whose parts are merged from a rollup's days and from the rows of the other instants."""
     kept = _keyed(query, parts, [column(part.name) for part in parts])
     kept = kept.from_(scan(split.rollup.name, *split.days), copy=False)
-    kept = kept.where(_within_days(split.days), *_restrictions(query), copy=False)
+    kept = kept.where(conditions.within_days(split.days), *_restrictions(query), copy=False)
     partials: exp.Query = kept
     if split.rest:
         partials = exp.union(kept, _grouped_rows(query, parts, split.rest), distinct=False, copy=False)
@@ -106,14 +106,6 @@ def _key_names(query: GroupedQuery) -> list[exp.Expr]:
 def _restrictions(query: GroupedQuery) -> list[exp.Expr]:
     own = conditions.within_scope(query.scope)
     return [own, *(conditions.matches(query.dataset, condition, query.scope) for condition in query.conditions)]
-
-
-def _within_days(days: Sequence[Window]) -> exp.Expr:
-    def day(window: Window) -> exp.Expr:
-        first, last = (call("GL_DAY", conditions.instant(end)) for end in (window.since, window.until) if end)
-        return exp.Between(this=column("day"), low=first, high=last)
-
-    return exp.or_(*(day(window) for window in days), copy=False)
 
 
 def _merge(part: Measure) -> exp.Expr:

@@ -47,6 +47,16 @@ def within_windows(time_column: str, windows: Sequence[Window]) -> exp.Expr:
     return exp.or_(*(_within(time_column, window) for window in windows), copy=False)
 
 
+def within_days(windows: Sequence[Window], day_column: str = "day") -> exp.Expr:
+    """True for the UTC days of a derived dataset from each window's first to its last."""
+
+    def days(window: Window) -> exp.Expr:
+        first, last = (call("GL_DAY", instant(end)) for end in (window.since, window.until) if end)
+        return exp.Between(this=column(day_column), low=first, high=last)
+
+    return _any(days(window) for window in windows)
+
+
 def matches(dataset: Dataset, condition: Condition, scope: TenantScope) -> exp.Expr:
     """The predicate of one condition; what it looks up elsewhere is looked up within `scope`."""
     of = registry.filter_(dataset, condition.filter)

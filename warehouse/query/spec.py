@@ -16,6 +16,7 @@ FilterValue = int | float | Decimal | tuple[str, ...] | tuple[int, ...] | tuple[
 """By operator: AT_LEAST/AT_MOST a number; ONE_OF texts or integers; ALL_PAIRS and MODEL_OF_PROVIDER pairs."""
 
 _INT64 = 2**63
+_MOST_ROWS = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ class GroupedQuery:
         self._check_names()
         for condition in self.conditions:
             check_condition(registry.filter_(self.dataset, condition.filter), condition.value)
-        if self.offset < 0 or (self.limit is not None and self.limit < 0):
-            raise InvalidInput("limit and offset are 0 or more")
+        for name, count in (("limit", self.limit), ("offset", self.offset)):
+            if count is not None and not 0 <= count < _MOST_ROWS:
+                raise InvalidInput(f"{name} is from 0 to {_MOST_ROWS - 1}, not {count}")
 
     def _check_range(self) -> None:
         for instant, name in ((self.since, "since"), (self.until, "until")):

@@ -1,0 +1,143 @@
+"""Which days of a question a rollup can answer to the last digit; everything else comes from the rows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sqlglot import exp
+
+from warehouse.catalog import registry
+from warehouse.catalog.functions import call, column
+from warehouse.catalog.model import Dataset, Measure
+from warehouse.catalog.rollups import ROLLUP_OF, SOURCE_VERSION, Rollup
+from warehouse.engines.base import Engine, Window, scan
+from warehouse.query import conditions
+from warehouse.query.compile import Split, measures_of, needed_parts
+from warehouse.query.spec import GroupedQuery, MetadataDimension, dimension_of
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RolledDay:
+    """What a rollup holds of one day: the fingerprints it was made from (one, when it is whole) and how many rows."""
+
+    fingerprints: frozenset[str]
+    rows: int
+
+
+def candidates(query: GroupedQuery) -> list[Rollup]:
+    """The rollups that know every column and measure that the question names, the narrowest first."""
+    if any(not part.merge for part in _parts(query)):
+        return []
+    columns = _columns_asked(query)
+    if columns is None:
+        return []
+    able = [rollup for rollup in ROLLUP_OF.values() if rollup.of is query.dataset and columns <= set(rollup.keys)]
+    return sorted(able, key=lambda rollup: len(rollup.keys))
+
+
+def split_by(query: GroupedQuery, rollup: Rollup, fresh: Mapping[date, bool]) -> Split | None:
+    """The question's time divided over a rollup and the rows; None when the rollup answers no whole day.
+
+    `fresh` tells of each day that holds rows or is rolled up whether the rollup has exactly its rows; a day in
+    neither holds nothing, so it may lie within a stretch of fresh ones.
+    """
+    since, until = conditions.to_millisecond(query.since), conditions.to_millisecond(query.until)
+    first, last = _whole_days(since, until)
+    stretches = list(_stretches(first, last, fresh))
+    if not stretches:
+        return None
+    days = tuple(Window(_start(a), _start(b) + DAY - conditions.MILLISECOND) for a, b in stretches)
+    return Split(rollup, days, tuple(_between(since, until, days)))
+
+
+def days_window(query: GroupedQuery) -> Window:
+    """The whole days that the question touches, as one window."""
+    until = conditions.to_millisecond(query.until)
+    last = _start(until.date()) + DAY - conditions.MILLISECOND
+    return Window(_start(conditions.to_millisecond(query.since).date()), last)
+
+
+def rolled_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> dict[date, RolledDay]:
+    """What a rollup holds of each day."""
+    day, version = column("day"), column(SOURCE_VERSION)
+    tree = exp.select(day, exp.alias_(version, "version"), exp.alias_(call("GL_COUNT"), "rows"))
+    tree = tree.from_(scan(rollup.name, window)).group_by(day, version)
+    if window.since and window.until:
+        tree = tree.where(conditions.within_days((window,)))
+    held: dict[date, RolledDay] = {}
+    for row in engine.query(tree, window).to_pylist():
+        known = held.get(row["day"], RolledDay(frozenset(), 0))
+        held[row["day"]] = RolledDay(known.fingerprints | {row["version"] or ""}, known.rows + row["rows"])
+    return held
+
+
+def freshness_of(fingerprints: Mapping[date, str], held: Mapping[date, RolledDay]) -> dict[date, bool]:
+    """For each day of either: True when the rollup was made from exactly the rows that the day has now."""
+    return {
+        day: day in held and day in fingerprints and held[day].fingerprints == frozenset({fingerprints[day]})
+        for day in fingerprints.keys() | held.keys()
+    }
+
+
+def _parts(query: GroupedQuery) -> Iterable[Measure]:
+    return needed_parts(query.dataset, (*measures_of(query), *(order.by for order in query.order)))
+
+
+def _columns_asked(query: GroupedQuery) -> set[str] | None:
+    """The columns that scope, groups and conditions read; None when the rows themselves are needed."""
+    asked = {"organisation_id", "workspace_slug"}
+    for name in query.by:
+        dimension = dimension_of(query.dataset, name)
+        if isinstance(dimension, MetadataDimension):
+            return None
+        asked.add(dimension.column)
+    for condition in query.conditions:
+        filter_ = registry.filter_(query.dataset, condition.filter)
+        if filter_.through is not None:
+            return None
+        asked.update(filter_.columns)
+    return asked
+
+
+def _whole_days(since: datetime, until: datetime) -> tuple[date, date]:
+    """First and last UTC day that lie wholly within both instants; the first is after the last when none does."""
+    first = (since + DAY - conditions.MILLISECOND).date()
+    after = until + conditions.MILLISECOND
+    return first, after.date() - DAY
+
+
+def _stretches(first: date, last: date, fresh: Mapping[date, bool]) -> Iterable[tuple[date, date]]:
+    """The longest runs of days without a stale one that hold at least one fresh day."""
+    start, end = None, None
+    for day in sorted(day for day in fresh if first <= day <= last):
+        if fresh[day]:
+            start, end = start or day, day
+        elif start and end:
+            yield start, end
+            start, end = None, None
+    if start and end:
+        yield start, end
+
+
+def _between(since: datetime, until: datetime, days: Iterable[Window]) -> Iterable[Window]:
+    """What is left of the time from `since` to `until` without these days."""
+    at = since
+    for window in days:
+        if window.since and window.until:
+            if at < window.since:
+                yield Window(at, window.since - conditions.MILLISECOND)
+            at = window.until + conditions.MILLISECOND
+    if at <= until:
+        yield Window(at, until)
+
+
+def _start(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def datasets_of(query: GroupedQuery) -> tuple[Dataset, ...]:
+    """The datasets whose rows decide the answer."""
+    through = (registry.filter_(query.dataset, condition.filter).through for condition in query.conditions)
+    return (query.dataset, *(registry.dataset(name) for name in dict.fromkeys(through) if name))

@@ -1,0 +1,159 @@
+"""Derived days: which are stale, making them again, and proof that they equal the rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+from sqlglot import exp
+
+from warehouse.catalog.functions import call, column, named
+from warehouse.catalog.model import Column
+from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF, SOURCE_VERSION, Rollup
+from warehouse.engines.base import Engine, Window, scan
+from warehouse.query import conditions, plan
+from warehouse.storage.tables import arrow_schema
+
+_DAYS_AT_ONCE = 31
+_DAY, _HOUR_S = timedelta(days=1), 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A day of a rollup that is not what its rows sum to: how many groups are missing, too many or differ."""
+
+    rollup: str
+    day: date
+    groups: int
+
+
+def build_rollups(engine: Engine, window: Window = Window()) -> dict[str, int]:
+    """How many days of each rollup were made again: those of `window` whose rows changed since they were made.
+
+    Safe beside loads and beside itself: a day is labelled with the fingerprint its rows had before they were read, so
+    rows that come meanwhile leave it stale, never wrongly fresh.
+    """
+    return {rollup.name: _build(engine, rollup, window) for rollup in ROLLUP_OF.values()}
+
+
+def stale_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> list[date]:
+    """The days of `window`, in order, that the rollup lacks, or made from other rows than the day has now."""
+    fresh = _freshness(engine, rollup, _whole_days(window))
+    return sorted(day for day, is_fresh in fresh.items() if not is_fresh)
+
+
+def check_rollups(engine: Engine, window: Window = Window()) -> list[Difference]:
+    """Every fresh day of a rollup that differs from its rows; empty when all is well. Stale days are not compared."""
+    days = _whole_days(window)
+    found: list[Difference] = []
+    for rollup in ROLLUP_OF.values():
+        before = _fresh_days(engine, rollup, days)
+        if not before:
+            continue
+        span = _window_of(sorted(before))
+        differing = engine.query(_differences(rollup, span), span).to_pylist()
+        # A load or a rebuild in between makes a day differ without a fault: only what was fresh throughout counts.
+        steady = before & _fresh_days(engine, rollup, days)
+        found += [Difference(rollup.name, row["day"], row["groups"]) for row in differing if row["day"] in steady]
+    return sorted(found, key=lambda difference: (difference.rollup, difference.day))
+
+
+def _build(engine: Engine, rollup: Rollup, window: Window) -> int:
+    days = _whole_days(window)
+    fingerprints = engine.day_fingerprints(rollup.of, days)
+    fresh = plan.freshness_of(fingerprints, plan.rolled_days(engine, rollup, days))
+    stale = sorted(day for day, is_fresh in fresh.items() if not is_fresh)
+    for chunk in _chunks(stale):
+        span = _window_of(chunk)
+        sums = engine.query(_sums(rollup, chunk), span)
+        engine.replace_days(rollup.dataset, chunk, _labelled(rollup, sums, fingerprints))
+    return len(stale)
+
+
+def _freshness(engine: Engine, rollup: Rollup, days: Window) -> dict[date, bool]:
+    held = plan.rolled_days(engine, rollup, days)
+    return plan.freshness_of(engine.day_fingerprints(rollup.of, days), held)
+
+
+def _fresh_days(engine: Engine, rollup: Rollup, days: Window) -> set[date]:
+    return {day for day, is_fresh in _freshness(engine, rollup, days).items() if is_fresh}
+
+
+def _sums(rollup: Rollup, days: Sequence[date]) -> exp.Select:
+    """The rollup's rows of these days, from the rows: columns `c0…` in the dataset's order, without the label."""
+    time_column = rollup.of.time_column
+    windows = [_window_of([day]) for day in days] if len(days) < _span(days) else [_window_of(days)]
+    keys = [exp.alias_(_key(rollup, of), f"c{index}") for index, of in enumerate(_key_columns(rollup))]
+    sums = [
+        exp.alias_(named(f"{rollup.of.name}.{part.name}", part.expression), f"c{index}")
+        for index, part in enumerate(ROLLED_UP, start=len(keys))
+    ]
+    rows = exp.select(*keys, *sums, copy=False).from_(scan(rollup.of.name, *windows), copy=False)
+    rows = rows.where(conditions.within_windows(time_column, windows), copy=False)
+    return rows.group_by(*(exp.column(f"c{index}") for index in range(len(keys))), copy=False)
+
+
+def _labelled(rollup: Rollup, sums: pa.Table, fingerprints: dict[date, str]) -> pa.Table:
+    schema = arrow_schema(rollup.dataset)
+    kept = [field for field in schema if field.name != SOURCE_VERSION]
+    columns = {field.name: sums[f"c{index}"].cast(field.type) for index, field in enumerate(kept)}
+    days: list[date] = columns["day"].to_pylist()
+    # A row of a day without a fingerprint came after the fingerprints were read: no label, so the day stays stale.
+    columns[SOURCE_VERSION] = pa.array([fingerprints.get(day) for day in days], pa.string())
+    return pa.table([columns[field.name] for field in schema], schema=schema)
+
+
+def _differences(rollup: Rollup, span: Window) -> exp.Select:
+    """Days with groups that are not, value for value, on both sides: the rows' sums and the rollup's."""
+    names = [f"c{index}" for index in range(len(_key_columns(rollup)) + len(ROLLED_UP))]
+    kept_columns = [*(of.name for of in _key_columns(rollup)), *(part.name for part in ROLLED_UP)]
+    kept = exp.select(*(exp.alias_(column(of), name) for of, name in zip(kept_columns, names, strict=True)))
+    kept = kept.from_(scan(rollup.name, span)).where(conditions.within_days((span,)))
+    both = exp.union(kept, _sums(rollup, _days_of(span)), distinct=False, copy=False)
+    groups = exp.select(*(exp.column(name) for name in names)).from_(both.subquery("both"))
+    groups = groups.group_by(*(exp.column(name) for name in names))
+    groups = groups.having(exp.NEQ(this=call("GL_COUNT"), expression=exp.Literal.number(2)))
+    differing = exp.select(exp.alias_(exp.column("c0"), "day"), exp.alias_(call("GL_COUNT"), "groups"))
+    return differing.from_(groups.subquery("differing")).group_by(exp.column("c0"))
+
+
+def _key_columns(rollup: Rollup) -> list[Column]:
+    hour = ("hour",) if rollup.hourly else ()
+    return [rollup.dataset.column(name) for name in ("day", *rollup.keys, *hour)]
+
+
+def _key(rollup: Rollup, of: Column) -> exp.Expr:
+    if of.name == "day":
+        return call("GL_DAY", rollup.of.time_column)
+    if of.name == "hour":
+        return call("GL_BUCKET", rollup.of.time_column, _HOUR_S)
+    return column(of.name)
+
+
+def _chunks(days: Sequence[date]) -> Iterator[Sequence[date]]:
+    for start in range(0, len(days), _DAYS_AT_ONCE):
+        yield days[start : start + _DAYS_AT_ONCE]
+
+
+def _whole_days(window: Window) -> Window:
+    since = _start(window.since.astimezone(UTC).date()) if window.since else None
+    until = _start(window.until.astimezone(UTC).date()) + _DAY - conditions.MILLISECOND if window.until else None
+    return Window(since, until)
+
+
+def _window_of(days: Sequence[date]) -> Window:
+    return Window(_start(days[0]), _start(days[-1]) + _DAY - conditions.MILLISECOND)
+
+
+def _days_of(span: Window) -> list[date]:
+    if span.since is None or span.until is None:
+        raise ValueError("a span of days has two ends")
+    return [span.since.date() + _DAY * offset for offset in range((span.until.date() - span.since.date()).days + 1)]
+
+
+def _span(days: Sequence[date]) -> int:
+    return (days[-1] - days[0]).days + 1
+
+
+def _start(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
