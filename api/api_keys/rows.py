@@ -1,0 +1,38 @@
+"""API keys: a hash and a mask, never the key."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db import Base
+from api.organisations.rows import ID_LENGTH
+
+
+class ApiKey(Base):
+    """A key of one organisation, and of one workspace unless it is an organisation key."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        # A key cannot point at a workspace of another organisation.
+        ForeignKeyConstraint(["organisation_id", "workspace_id"], ["workspaces.organisation_id", "workspaces.id"]),
+        Index(None, "organisation_id", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
+    workspace_id: Mapped[str | None] = mapped_column(String(ID_LENGTH))
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"), index=True)
+    type: Mapped[str] = mapped_column(String(40))
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str | None] = mapped_column(String(1000))
+    key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    key_mask: Mapped[str] = mapped_column(String(20))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(20), default="active")
+    creation_mode: Mapped[str] = mapped_column(String(20), default="api")
+    created_by: Mapped[str | None] = mapped_column(String(ID_LENGTH))
+    created_at: Mapped[datetime]
+    last_updated_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]

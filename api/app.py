@@ -1,0 +1,71 @@
+"""The app factory: one resource after the other, one error shape, one ring around all."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+
+from api import errors, openapi, structured_log
+from api.analytics import routes as analytics
+from api.edge import Edge
+from api.health import routes as health
+from api.routing import Router, gates
+from api.services import Services, running
+from api.settings import ApiSettings
+
+ROUTERS: tuple[Router, ...] = (analytics.router, health.router, health.bare, openapi.router)
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def utc_now() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)
+
+
+def create_app(settings: ApiSettings, *, clock: Callable[[], datetime] = utc_now) -> FastAPI:
+    """The API over the stores that `settings` names; they are opened when the app starts.
+
+    Raises: ConfigurationError, at start.
+    """
+    app = FastAPI(
+        title="gateledger",
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
+        routes=list(
+            gates(
+                ROUTERS,
+                body_limit_bytes=settings.request_limit_bytes,
+                large_body_limit_bytes=settings.ingest_limit_bytes,
+            )
+        ),
+        # FastAPI's documentation pages load their scripts from a CDN; the document itself is at /openapi.json.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(settings, clock),
+    )
+    openapi.install(app)
+    errors.install(app)
+    app.add_middleware(Edge)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The app for `uvicorn --factory api.app:from_environment`: settings and logs by the environment."""
+    settings = ApiSettings()
+    structured_log.configure(settings.log_level)
+    return create_app(settings)
+
+
+def _lifespan(settings: ApiSettings, clock: Callable[[], datetime]) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        with ExitStack() as stack:
+            services: Services = stack.enter_context(running(settings, clock))
+            app.state.services = services
+            yield
+
+    return lifespan

@@ -1,0 +1,257 @@
+"""The one error shape, and the only place that knows status codes. Source: dataplane contract 1.3.
+
+`{"success": false, "data": {"message", "errorCode"}, "error": {"message", "code"}}`
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Literal, cast
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from warehouse.errors import (
+    GateledgerError,
+    InvalidInput,
+    QueryTooLarge,
+    WarehouseBusy,
+    WarehouseError,
+)
+
+logger = logging.getLogger("api.errors")
+
+UNEXPECTED = "Something went wrong on our side. The request id names it in our logs."
+NOT_PERMITTED = "You do not have enough permissions to execute this request"
+UNAUTHORISED = "Unauthorised Request"
+
+
+class Code(StrEnum):
+    """The error codes of the wire contract."""
+
+    INVALID = "AB01"
+    NO_ROUTE = "AB02"
+    FORBIDDEN = "AB03"
+    INTERNAL = "AB04"
+    UNAUTHORISED = "AB05"
+    RATE_LIMITED = "AB06"
+    CONFLICT = "AB07"
+    NOT_FOUND = "AB08"
+    EXHAUSTED = "AB09"
+
+
+STATUS: Mapping[Code, int] = {
+    Code.INVALID: 400,
+    Code.NO_ROUTE: 404,
+    Code.FORBIDDEN: 403,
+    Code.INTERNAL: 500,
+    Code.UNAUTHORISED: 401,
+    Code.RATE_LIMITED: 429,
+    Code.CONFLICT: 409,
+    Code.NOT_FOUND: 404,
+    Code.EXHAUSTED: 402,
+}
+
+_CODE_OF_STATUS: Mapping[int, Code] = {
+    401: Code.UNAUTHORISED,
+    402: Code.EXHAUSTED,
+    403: Code.FORBIDDEN,
+    404: Code.NO_ROUTE,
+    405: Code.NO_ROUTE,
+    409: Code.CONFLICT,
+    429: Code.RATE_LIMITED,
+}
+
+
+class ErrorData(BaseModel):
+    """What went wrong."""
+
+    message: str
+    errorCode: Code  # noqa: N815 - the wire's spelling
+
+
+class ErrorDetail(BaseModel):
+    """The same, where SDKs look first."""
+
+    message: str
+    code: Code
+
+
+class ErrorAnswer(BaseModel):
+    """The one error shape."""
+
+    success: Literal[False]
+    data: ErrorData
+    error: ErrorDetail
+
+
+class ApiError(GateledgerError):
+    """An answer that is an error; services raise the subclasses below."""
+
+    code = Code.INTERNAL
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
+
+
+class InvalidRequest(ApiError):
+    """The request cannot be done as it is written; the message says what is allowed."""
+
+    code = Code.INVALID
+
+
+class Forbidden(ApiError):
+    """The caller may not, or the thing is not in its organisation."""
+
+    code = Code.FORBIDDEN
+
+    def __init__(self, message: str = NOT_PERMITTED) -> None:
+        super().__init__(message)
+
+
+class Unauthorised(ApiError):
+    """No key, or one that is unknown, expired or revoked; which one is never told."""
+
+    code = Code.UNAUTHORISED
+
+    def __init__(self, message: str = UNAUTHORISED) -> None:
+        super().__init__(message)
+
+
+class RateLimited(ApiError):
+    """The caller asks too often."""
+
+    code = Code.RATE_LIMITED
+
+
+class Conflict(ApiError):
+    """It exists already, or something depends on it."""
+
+    code = Code.CONFLICT
+
+
+class NotFound(ApiError):
+    """It is absent in the caller's own workspace."""
+
+    code = Code.NOT_FOUND
+
+
+class PlanExhausted(ApiError):
+    """The subscription has nothing left."""
+
+    code = Code.EXHAUSTED
+
+
+def body_of(message: str, code: Code) -> dict[str, Any]:
+    """The error body: the documented envelope, and beside it what SDKs read first."""
+    return {
+        "success": False,
+        "data": {"message": message, "errorCode": code.value},
+        "error": {"message": message, "code": code.value},
+    }
+
+
+def answer(
+    message: str, code: Code, *, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An error as a response."""
+    content = orjson.dumps(body_of(message, code))
+    return Response(
+        content,
+        status_code=status or STATUS[code],
+        media_type="application/json",
+        headers=dict(headers) if headers else None,
+    )
+
+
+def unexpected() -> Response:
+    """The answer when something broke; it tells nothing but the request id (a header)."""
+    return answer(UNEXPECTED, Code.INTERNAL)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` leave in the one shape."""
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(InvalidInput, _invalid_input)
+    app.add_exception_handler(WarehouseError, _warehouse_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(IntegrityError, _integrity_error)
+    app.add_exception_handler(DBAPIError, _database_error)
+    app.add_exception_handler(PoolTimeout, _database_error)
+
+
+def _api_error(_request: Request, error: Exception) -> Response:
+    failure = cast("ApiError", error)
+    return answer(failure.message, failure.code)
+
+
+def _invalid_input(_request: Request, error: Exception) -> Response:
+    return answer(str(error), Code.INVALID)
+
+
+def _warehouse_error(_request: Request, error: Exception) -> Response:
+    if isinstance(error, WarehouseBusy):
+        wait = {"Retry-After": str(error.retry_after_s)}
+        return answer(str(error), Code.INTERNAL, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=wait)
+    if isinstance(error, QueryTooLarge):
+        return answer(f"{error} Ask for less time or fewer groups.", Code.INVALID)
+    logger.error("warehouse failed", exc_info=error)
+    return answer("The warehouse cannot answer at the moment.", Code.INTERNAL, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    failure = cast("HTTPException", error)
+    status, headers = failure.status_code, failure.headers
+    if status == HTTPStatus.NOT_FOUND:
+        return answer(f"There is no route {request.method} {request.url.path}", Code.NO_ROUTE)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (headers or {}).get("Allow", "")
+        message = f"{request.method} is not allowed here; allowed: {allowed}"
+        return answer(message, Code.NO_ROUTE, status=status, headers=headers)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return answer("The request body is too large.", Code.INVALID, status=status, headers=headers)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("request failed", exc_info=error)
+        return answer(UNEXPECTED, Code.INTERNAL, status=status)
+    return answer(str(failure.detail), _CODE_OF_STATUS.get(status, Code.INVALID), status=status, headers=headers)
+
+
+def _validation_error(_request: Request, error: Exception) -> Response:
+    problems = cast("RequestValidationError", error).errors()
+    return answer(f"Invalid request. {describe(problems)}", Code.INVALID)
+
+
+def describe(problems: Sequence[Any]) -> str:
+    """Pydantic's problems as sentences: where, and what was wrong. The input itself is left out: it may be secret."""
+    sentences: list[str] = []
+    for problem in problems[:10]:
+        where = ".".join(str(part) for part in problem["loc"] if part not in {"body", "query", "path"})
+        what = str(problem["msg"]).rstrip(".")
+        sentences.append(f"{where}: {what}." if where else f"{what}.")
+    if len(problems) > len(sentences):
+        sentences.append(f"And {len(problems) - len(sentences)} more.")
+    return " ".join(sentences)
+
+
+def _integrity_error(_request: Request, error: Exception) -> Response:
+    logger.warning("a constraint refused a write", exc_info=error)
+    return answer("This conflicts with something that exists already.", Code.CONFLICT)
+
+
+def _database_error(_request: Request, error: Exception) -> Response:
+    logger.error("database failed", exc_info=error)
+    wait = {"Retry-After": "1"}
+    return answer(
+        "The database cannot answer at the moment.",
+        Code.INTERNAL,
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        headers=wait,
+    )

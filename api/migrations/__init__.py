@@ -1,0 +1,62 @@
+"""The schema of the control plane: brought to the newest revision, once, whoever races."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from api.db import Database
+
+FOLDER = Path(__file__).parent
+LOCK_NAME = "gateledger.migrations"
+LOCK_NUMBER = 7_236_520_114
+LOCK_WAIT_S = 120
+
+
+def upgrade(database: Database) -> bool:
+    """Bring the database to the newest revision; True when something was done. Safe to race and to repeat."""
+    config = _config()
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    with database.engine.connect() as connection:
+        if _revision(connection) == newest:
+            return False
+    with database.connection() as connection:
+        _lock(connection)
+        try:
+            if _revision(connection) == newest:
+                return False
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        finally:
+            _unlock(connection)
+    return True
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _lock(connection: Connection) -> None:
+    # On SQLite the writing transaction is the lock. MySQL ends transactions at DDL, so its lock is of the session.
+    name = connection.dialect.name
+    if name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+    elif name in {"mysql", "mariadb"}:
+        got = connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_WAIT_S})
+        if got != 1:
+            raise TimeoutError(f"another process has migrated the database for more than {LOCK_WAIT_S} s")
+
+
+def _unlock(connection: Connection) -> None:
+    if connection.dialect.name in {"mysql", "mariadb"}:
+        connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": LOCK_NAME})

@@ -1,0 +1,187 @@
+"""How a route is declared, and what every request passes on its way to one.
+
+A resource makes one `Router` and names, for each route, the permission it needs; there is no default. The gate of a
+route then does, in this order: size of the body, who calls (401), may they (403), the handler within one
+transaction, commit, answer.
+
+Prefixes: routes live under `/v1`. `/v2/x`, `/albus/v1/x` and `/albus/v2/x` are the same route, by rewriting the path
+before it is matched, so that no route is registered twice. Source: dataplane contract 1.1, controlplane contract 0.2.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from api.errors import ErrorAnswer
+from api.permissions import Permission
+from api.principal import Principal, credential_of
+from api.services import Services
+
+BASE = "/v1"
+ALIASES = ("/v2",)
+FRONTEND = "/albus"
+"""The frontend strips this before it passes a request on; without a frontend it is ours to strip."""
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Handler = Callable[..., Any]
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": description}
+    for status, description in (
+        (400, "AB01: the request cannot be done as it is written."),
+        (401, "AB05: no usable key."),
+        (403, "AB03: not permitted, or not of this organisation."),
+        (500, "AB04: something broke on our side."),
+        (503, "AB04: busy or unreachable for now; `Retry-After` says when to try again."),
+    )
+}
+
+
+def canonical_path(path: str) -> str:
+    """The path that a route is registered under, for any of its spellings."""
+    if path.startswith(FRONTEND + "/"):
+        path = path[len(FRONTEND) :]
+    for alias in ALIASES:
+        if path.startswith(alias + "/"):
+            return BASE + path[len(alias) :]
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One route as its resource declares it."""
+
+    path: str
+    method: str
+    permission: Permission
+    endpoint: Handler
+    tag: str
+    large_body: bool
+    options: dict[str, Any]
+
+
+@dataclass
+class Router:
+    """The routes of one resource. `base` is `/v1` but for what clients call without a version."""
+
+    tag: str
+    base: str = BASE
+    declared: list[Declared] = field(default_factory=list[Declared])
+
+    def get(self, *paths: str, permission: Permission, **options: Any) -> Callable[[Handler], Handler]:
+        return self._declare("GET", paths, permission, options)
+
+    def post(self, *paths: str, permission: Permission, **options: Any) -> Callable[[Handler], Handler]:
+        return self._declare("POST", paths, permission, options)
+
+    def put(self, *paths: str, permission: Permission, **options: Any) -> Callable[[Handler], Handler]:
+        return self._declare("PUT", paths, permission, options)
+
+    def delete(self, *paths: str, permission: Permission, **options: Any) -> Callable[[Handler], Handler]:
+        return self._declare("DELETE", paths, permission, options)
+
+    def _declare(
+        self, method: str, paths: Sequence[str], permission: Permission, options: dict[str, Any]
+    ) -> Callable[[Handler], Handler]:
+        large_body = options.pop("large_body", False)
+
+        def register(endpoint: Handler) -> Handler:
+            for path in paths:
+                route = Declared(self.base + path, method, permission, endpoint, self.tag, large_body, dict(options))
+                self.declared.append(route)
+            return endpoint
+
+        return register
+
+
+class Gate(APIRoute):
+    """A route that lets a caller through only with its permission, and runs in one transaction."""
+
+    def __init__(self, path: str, endpoint: Handler, *, permission: Permission, **options: Any) -> None:
+        self.permission = permission
+        extra = {"x-gateledger-permission": permission.described(), **(options.pop("openapi_extra", None) or {})}
+        if permission.public:
+            extra["security"] = []
+        super().__init__(path, endpoint, openapi_extra=extra, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        permission = self.permission
+
+        async def pass_gate(request: Request) -> Response:
+            services = cast("Services", request.app.state.services)
+            state = request.state
+            state.now = services.clock()
+            if not permission.public:
+                state.principal = await _caller(services, request)
+                state.principal.require(permission)
+            state.work = work = Work(services, writes=request.method not in READING_METHODS)
+            try:
+                response = await handle(request)
+                await work.commit()
+            finally:
+                work.close()
+            return response
+
+        return pass_gate
+
+
+class Work:
+    """The transaction of one request: begun by the first statement, committed at the edge, else rolled back."""
+
+    def __init__(self, services: Services, *, writes: bool) -> None:
+        self._services, self._writes = services, writes
+        self._session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        if self._session is None:
+            self._session = self._services.database.session(writes=self._writes)
+        return self._session
+
+    async def commit(self) -> None:
+        """Commit, away from the event loop, when there is something to."""
+        if self._session is not None and self._session.in_transaction():
+            await run_in_threadpool(self._session.commit)
+
+    def close(self) -> None:
+        """Roll back what was not committed and give the connection back."""
+        if self._session is not None:
+            self._session.close()
+
+
+async def _caller(services: Services, request: Request) -> Principal:
+    credential = credential_of(request.headers)
+    now = request.state.now
+    remembered = services.gatekeeper.remembered(credential, now)
+    return remembered or await run_in_threadpool(services.gatekeeper.look_up, credential, now)
+
+
+def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_bytes: int) -> list[Gate]:
+    """The routes of all routers, ready to be served.
+
+    Raises: ValueError when two routes have the same method and path.
+    """
+    seen: set[tuple[str, str]] = set()
+    built: list[Gate] = []
+    for route in (route for router in routers for route in router.declared):
+        if (route.method, route.path) in seen:
+            raise ValueError(f"{route.method} {route.path} is declared twice")
+        seen.add((route.method, route.path))
+        built.append(
+            Gate(
+                route.path,
+                route.endpoint,
+                permission=route.permission,
+                methods=[route.method],
+                tags=[route.tag],
+                max_body_size=large_body_limit_bytes if route.large_body else body_limit_bytes,
+                **{**route.options, "responses": {**ERROR_RESPONSES, **route.options.get("responses", {})}},
+            )
+        )
+    return built

@@ -1,0 +1,56 @@
+"""What a running API holds: opened once in the lifespan, read by routes through `api/dependencies.py`."""
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.db import Database
+from api.health.service import Check, Health, database_check, warehouse_check
+from api.migrations import upgrade
+from api.principal import Gatekeeper
+from api.settings import ApiSettings
+from warehouse.catalog import registry
+from warehouse.engines.base import Engine
+from warehouse.engines.open import open_engine
+
+logger = logging.getLogger("api.services")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that serve requests. `clock` is the only source of the present."""
+
+    settings: ApiSettings
+    clock: Callable[[], datetime]
+    database: Database
+    gatekeeper: Gatekeeper
+    engine: Engine
+    health: Health
+
+
+@contextmanager
+def running(settings: ApiSettings, clock: Callable[[], datetime]) -> Generator[Services]:
+    """The opened parts, their schemas up to date, the spool being drained; all closed again at the end."""
+    with ExitStack() as stack:
+        database = stack.enter_context(closing(Database(settings.resolved_database_url())))
+        upgrade(database)
+        engine = stack.enter_context(closing(open_engine(settings.warehouse)))
+        for done in engine.create(registry.DATASETS.values()):
+            logger.info("warehouse schema: %s", done)
+        yield Services(
+            settings=settings,
+            clock=clock,
+            database=database,
+            gatekeeper=Gatekeeper(database, ttl_s=settings.key_cache_s),
+            engine=engine,
+            health=Health(_checks(database, engine)),
+        )
+
+
+def _checks(database: Database, engine: Engine) -> dict[str, Check]:
+    return {
+        "database": database_check(database),
+        "warehouse": warehouse_check(engine),
+    }

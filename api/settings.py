@@ -1,0 +1,75 @@
+"""Settings of the API, read once in an entry point and passed on as values."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from warehouse.settings import WarehouseSettings
+
+MEBIBYTE = 1 << 20
+
+
+class AdminKeyScope(StrEnum):
+    """Which rows an organisation key asks for when it names no workspace.
+
+    Source: DECISIONS "admin key without workspace_slug".
+    """
+
+    ORGANISATION = "organisation"
+    DEFAULT_WORKSPACE = "default-workspace"
+
+
+class ApiSettings(BaseSettings):
+    """Where the API listens, where its database is, and what one request may take."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+    warehouse: WarehouseSettings = Field(
+        default_factory=WarehouseSettings, validation_alias=AliasChoices("GATELEDGER_WAREHOUSE_SETTINGS")
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL"),
+        description="SQLAlchemy URL of SQLite, MySQL, MariaDB or PostgreSQL; default: gateledger.db in GATELEDGER_HOME",
+    )
+    host: str = Field(default="127.0.0.1", validation_alias=AliasChoices("GATELEDGER_HOST"))
+    port: int = Field(default=8790, ge=0, le=65535, validation_alias=AliasChoices("GATELEDGER_PORT", "PORT"))
+    service_name: str = Field(default="gateledger", validation_alias=AliasChoices("SERVICE_NAME"))
+    admin_key_scope: AdminKeyScope = Field(
+        default=AdminKeyScope.ORGANISATION, validation_alias=AliasChoices("GATELEDGER_ADMIN_KEY_SCOPE")
+    )
+    key_cache_s: float = Field(default=0.9, ge=0, le=60, validation_alias=AliasChoices("GATELEDGER_KEY_CACHE_S"))
+    request_limit_bytes: int = Field(
+        default=10 * MEBIBYTE, ge=1024, validation_alias=AliasChoices("GATELEDGER_REQUEST_LIMIT_BYTES")
+    )
+    ingest_limit_bytes: int = Field(
+        default=100 * MEBIBYTE,
+        ge=1024,
+        validation_alias=AliasChoices("GATELEDGER_INGEST_LIMIT_BYTES"),
+        description="largest body of an ingest request, both as sent and decompressed",
+    )
+    spool_interval_s: float = Field(default=1.0, gt=0, validation_alias=AliasChoices("GATELEDGER_SPOOL_INTERVAL_S"))
+    log_level: str = Field(default="INFO", validation_alias=AliasChoices("GATELEDGER_LOG_LEVEL", "LOG_LEVEL"))
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds all state of the embedded default."""
+        return self.warehouse.home
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where accepted records wait until they are in the warehouse."""
+        return self.home / "spool"
+
+    @property
+    def quarantine_folder(self) -> Path:
+        """Where records that could not become rows are kept."""
+        return self.home / "quarantine"
+
+    def resolved_database_url(self) -> str:
+        """`DATABASE_URL`, else a SQLite file at home."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{(self.home / 'gateledger.db').absolute()}"

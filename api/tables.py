@@ -1,0 +1,13 @@
+"""Every table of the control plane, imported in one place so that migrations and tests see them all."""
+
+from sqlalchemy import MetaData
+
+from api.api_keys import rows as api_keys
+from api.db import Base
+from api.organisations import rows as organisations
+from api.users import rows as users
+from api.workspaces import rows as workspaces
+
+ROWS = (organisations, users, workspaces, api_keys)
+
+METADATA: MetaData = Base.metadata

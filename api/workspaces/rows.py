@@ -1,0 +1,48 @@
+"""Workspaces, and what people are in each."""
+
+from datetime import datetime
+
+from sqlalchemy import Boolean, ForeignKey, ForeignKeyConstraint, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db import Base
+from api.organisations.rows import ID_LENGTH
+
+
+class Workspace(Base):
+    """A part of an organisation, with its own keys and rows. `(organisation_id, id)` is what others refer to."""
+
+    __tablename__ = "workspaces"
+    __table_args__ = (UniqueConstraint("organisation_id", "slug"), UniqueConstraint("organisation_id", "id"))
+
+    id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
+    slug: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str | None] = mapped_column(Text)
+    is_default: Mapped[bool] = mapped_column(Boolean, default=False)
+    status: Mapped[str] = mapped_column(String(20), default="active")
+    created_by: Mapped[str | None] = mapped_column(String(ID_LENGTH))
+    created_at: Mapped[datetime]
+    last_updated_at: Mapped[datetime]
+
+
+class WorkspaceMember(Base):
+    """A user's place in a workspace: admin, manager or member."""
+
+    __tablename__ = "workspace_members"
+    __table_args__ = (
+        ForeignKeyConstraint(["organisation_id", "workspace_id"], ["workspaces.organisation_id", "workspaces.id"]),
+        ForeignKeyConstraint(
+            ["organisation_id", "user_id"], ["organisation_members.organisation_id", "organisation_members.user_id"]
+        ),
+        UniqueConstraint("workspace_id", "user_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    workspace_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    user_id: Mapped[str] = mapped_column(String(ID_LENGTH), index=True)
+    role: Mapped[str] = mapped_column(String(20))
+    created_at: Mapped[datetime]
+    last_updated_at: Mapped[datetime]
