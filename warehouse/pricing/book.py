@@ -1,0 +1,266 @@
+"""The price book: dated prices of every provider and model, found by name and time.
+
+A row says from when to when a price counts (`effective_from`, `effective_to`) and since when it is known
+(`known_from`). Nothing is overwritten: a new price is a new row. The oldest known price of a model reaches back to the
+beginning of time, so that requests older than the book are priced rather than lost.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Protocol, cast
+
+from warehouse.errors import PricingError
+from warehouse.pricing.config import ModelPricing, PricingConfig, Problem, ProviderPricing, parse_provider
+from warehouse.pricing.names import band_of, model_keys, provider_slug
+from warehouse.pricing.tariff import has_price, thresholds
+
+
+class UnpricedReason(StrEnum):
+    """Why a request has no computed cost."""
+
+    UNKNOWN_PROVIDER = "unknown_provider"
+    """No price file has this provider, or the record names none."""
+    UNKNOWN_MODEL = "unknown_model"
+    """The provider's file does not list the model, or the record names none."""
+    NO_PRICE = "no_price"
+    """The file lists the model and says no price for it; a zero of the provider's default is not a price."""
+    PRICE_REFUSED = "price_refused"
+    """The model's entry is broken: `gateledger prices sources` says where."""
+    NO_USAGE = "no_usage"
+    """The record does not say what was used."""
+    MISSING_QUANTITY = "missing_quantity"
+    """The model is sold by something other than tokens (images, seconds), and the record does not count it."""
+    NEGATIVE_USAGE = "negative_usage"
+    """A quantity is below zero."""
+    COST_TOO_LARGE = "cost_too_large"
+    """The cost does not fit DECIMAL(18,12): a million cents or more for one request."""
+
+
+@dataclass(frozen=True)
+class PriceRow:
+    """One dated price of a model, with what it stands on."""
+
+    provider: str
+    model: str
+    pricing: ModelPricing
+    default: PricingConfig
+    source: str
+    effective_to: datetime | None = None
+    """None: still effective."""
+
+    @property
+    def effective_from(self) -> datetime | None:
+        """None: from the beginning of time."""
+        return self.pricing.effective_from
+
+    @property
+    def known_from(self) -> date | None:
+        """The day the price was read from its source, where the file says so."""
+        return self.pricing.as_of
+
+    @cached_property
+    def price_id(self) -> str:
+        """Readable and stable: the same provider, model, start and prices always give the same id."""
+        start = "start" if self.effective_from is None else self.effective_from.strftime("%Y-%m-%dT%H:%MZ")
+        start = start.removesuffix("T00:00Z")
+        prices = (self.pricing.config, self.pricing.custom, self.default)
+        digest = hashlib.sha256(_canonical(prices).encode()).hexdigest()[:12]
+        return f"{self.provider}/{self.model}@{start}#{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The prices of a model for prompts of more than `above` and at most `up_to` tokens."""
+
+    above: int
+    up_to: int | None
+    rows: tuple[PriceRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All prices of one model: by prompt size, then by time."""
+
+    bands: tuple[Band, ...]
+
+    @property
+    def boundaries(self) -> frozenset[datetime]:
+        """Instants at which a price changes."""
+        return frozenset(row.effective_from for band in self.bands for row in band.rows[1:] if row.effective_from)
+
+    @property
+    def thresholds(self) -> frozenset[int]:
+        """Prompt sizes above which another price counts."""
+        edges = {edge for band in self.bands for edge in (band.above, band.up_to or 0)} - {0}
+        return frozenset(edges.union(*(thresholds(row.pricing) for band in self.bands for row in band.rows)))
+
+    def row(self, at: datetime | None, prompt_tokens: int = 0) -> PriceRow | None:
+        """The price that counts; the newest for a request without a time, None when no band takes the prompt."""
+        fitting = [
+            b for b in self.bands if b.above < max(prompt_tokens, 1) and (b.up_to is None or prompt_tokens <= b.up_to)
+        ]
+        if not fitting:
+            return None
+        rows = max(fitting, key=lambda band: (band.above, -(band.up_to or 0))).rows
+        if at is None:
+            return rows[-1]
+        moment = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+        return next((r for r in reversed(rows) if r.effective_from is None or r.effective_from <= moment), rows[0])
+
+
+class PriceLevel(Protocol):
+    """One place that price files come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    def providers(self) -> Sequence[str]:
+        """Slugs of the providers it has a file for."""
+        ...
+
+    def read(self, provider: str) -> bytes | None:
+        """The text of a provider's file; None when it has none. Raises: OSError, PricingError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The prices of one provider, put together from the levels: the first level that knows a model gives its price."""
+
+    provider: str
+    models: Mapping[str, tuple[PriceRow, ...]]
+    refused: frozenset[str]
+    problems: tuple[Problem, ...]
+
+    @cached_property
+    def _bands(self) -> dict[str, tuple[Band, ...]]:
+        found: dict[str, list[Band]] = {}
+        for key, rows in self.models.items():
+            if (band := band_of(key)) is not None:
+                base, above, up_to = band
+                found.setdefault(base, []).append(Band(above, up_to, rows))
+        return {base: tuple(bands) for base, bands in found.items()}
+
+    def listing(self, model: str) -> Listing | UnpricedReason:
+        """The prices of a model by its name in a request."""
+        for key in model_keys(self.provider, model):
+            if key in self.models:
+                rows = self.models[key]
+                return (
+                    Listing((Band(0, None, rows),))
+                    if any(has_price(r.pricing) for r in rows)
+                    else UnpricedReason.NO_PRICE
+                )
+            if key in self._bands:
+                return Listing(self._bands[key])
+            if key in self.refused:
+                return UnpricedReason.PRICE_REFUSED
+        return UnpricedReason.UNKNOWN_MODEL
+
+
+class PriceBook:
+    """Finds prices. Reads a provider's files when first asked for it, once, from all levels, the first one on top."""
+
+    def __init__(self, levels: Sequence[PriceLevel]) -> None:
+        self._levels = tuple(levels)
+        self._shelves: dict[str, Shelf | None] = {}
+        self._lock = threading.Lock()
+
+    def providers(self) -> tuple[str, ...]:
+        """Slugs of all providers that have a price file."""
+        return tuple(sorted({provider for level in self._levels for provider in level.providers()}))
+
+    def shelf(self, provider: str | None) -> Shelf | None:
+        """The prices of a provider by any of its names; None when no level has a readable file of it."""
+        slug = provider_slug(provider)
+        with self._lock:
+            if slug not in self._shelves:
+                self._shelves[slug] = self._load(slug)
+            return self._shelves[slug]
+
+    def listing(self, provider: str | None, model: str | None) -> Listing | UnpricedReason:
+        """The prices of a model, or why there are none."""
+        shelf = self.shelf(provider)
+        if shelf is None:
+            return UnpricedReason.UNKNOWN_PROVIDER
+        return shelf.listing(model or "")
+
+    def rows(self, provider: str | None = None) -> Iterator[PriceRow]:
+        """All dated prices, of one provider or of all, in order of provider, model and time."""
+        for name in self.providers() if provider is None else (provider,):
+            shelf = self.shelf(name)
+            for _, rows in sorted(shelf.models.items()) if shelf else ():
+                yield from rows
+
+    def problems(self) -> list[Problem]:
+        """What could not be used in the files read so far."""
+        with self._lock:
+            return [problem for shelf in self._shelves.values() if shelf for problem in shelf.problems]
+
+    def _load(self, slug: str) -> Shelf | None:
+        models: dict[str, tuple[PriceRow, ...]] = {}
+        problems: list[Problem] = []
+        refused: set[str] = set()
+        known = False
+        for level in self._levels:
+            try:
+                text = level.read(slug) if slug else None
+                parsed = None if text is None else parse_provider(slug, text, level.name)
+            except (OSError, PricingError) as error:
+                problems.append(Problem(slug, "", "", str(error), level.name))
+                continue
+            if parsed is not None:
+                known = True
+                problems.extend(parsed.problems)
+                refused.update(problem.model for problem in parsed.problems)
+                for model, rows in _rows(parsed, level.name):
+                    models.setdefault(model, rows)
+        return Shelf(slug, models, frozenset(refused - models.keys()), tuple(problems)) if known or problems else None
+
+
+def _rows(parsed: ProviderPricing, level: str) -> Iterator[tuple[str, tuple[PriceRow, ...]]]:
+    for model, periods in parsed.models.items():
+        ends = [*(period.effective_from for period in periods[1:]), None]
+        yield (
+            model,
+            tuple(
+                PriceRow(
+                    parsed.provider,
+                    model,
+                    period,
+                    parsed.default,
+                    f"{level}: {period.source}" if period.source else level,
+                    end,
+                )
+                for period, end in zip(periods, ends, strict=True)
+            ),
+        )
+
+
+def _canonical(value: Any) -> str:
+    """A text that is equal for equal prices, however their numbers were written."""
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f") if value else "0"
+    if is_dataclass(value):
+        return (
+            "("
+            + ",".join(
+                f"{f.name}={_canonical(getattr(value, f.name))}" for f in fields(value) if f.name not in _SKIPPED
+            )
+            + ")"
+        )
+    if isinstance(value, Mapping):
+        items = sorted(cast(Mapping[str, Any], value).items())
+        return "{" + ",".join(f"{key}:{_canonical(item)}" for key, item in items) + "}"
+    if isinstance(value, tuple):
+        return "[" + ",".join(_canonical(item) for item in cast(tuple[Any, ...], value)) + "]"
+    return repr(value)
+
+
+_SKIPPED = frozenset({"source", "as_of", "effective_from"})

@@ -1,0 +1,207 @@
+"""Tariffs × quantities as exact integer arithmetic on columns: the only translation of prices to Polars.
+
+Polars multiplies Decimals by rounding each product to the larger scale, and its integers wrap silently. So rates become
+whole numbers of 10^-digits cents, in Int64 where all prices fit 12 digits and no row can overflow, else in Int128; a
+row is rounded once. Rows that could overflow are found by a float estimate first and left out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import polars as pl
+
+from warehouse.pricing.formula import EXACT
+from warehouse.pricing.reference import COST_DIGITS
+from warehouse.pricing.tariff import Tariff
+from warehouse.pricing.units import BY_COLUMN, COST_COLUMNS, OTHER_COST, QUANTITIES
+
+MONEY = pl.Decimal(18, COST_DIGITS)
+TARIFF = "#tariff"
+"""Column of the row's index into the tariffs; null for a row without one."""
+UNITS = "extra_units"
+"""Optional column: additional units that a request used, `List(Struct(unit: String, quantity: Int64))`."""
+_LIMIT = 10 ** (18 - COST_DIGITS)
+"""Cents that no longer fit DECIMAL(18,12)."""
+_CLEARLY_TOO_LARGE = _LIMIT * 1.5
+_UNITS_COST, _UNITS_ESTIMATE = "#units_cost", "#units_estimate"
+_MOST_DIGITS = 31
+"""Decimals that still leave room in Int128 for every cost below the limit."""
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How cents are held as whole numbers."""
+
+    digits: int
+    dtype: type[pl.Int64] | type[pl.Int128]
+    guarded: bool
+
+    def whole(self, amount: Decimal) -> int:
+        return int(amount.scaleb(self.digits, EXACT).to_integral_value(context=EXACT))
+
+
+def costs(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
+    """All cost columns and `computed_cost`, in cents; all null for rows without a tariff or with too large a cost.
+
+    Shape: one row per row of `frame`, which has the bucket columns (Int64, none negative) and `#tariff`.
+    """
+    used = [q.column for q in QUANTITIES if any(q.column in tariff.rates for tariff in tariffs)]
+    multiplied = {name for tariff in tariffs for term in tariff.products for name in term.variables}
+    units = _used_units(frame, tariffs)
+    rows = frame.select(pl.col(TARIFF), *(pl.col(name).fill_null(0) for name in sorted(multiplied.union(used))))
+    scale = _scale(rows, tariffs, used, units)
+    if scale.guarded:
+        fits = _estimate(tariffs, used) < _CLEARLY_TOO_LARGE
+        rows = _with_units(rows, units).with_columns(pl.when(fits).then(TARIFF).alias(TARIFF))
+    if units is not None:
+        rows = _units_cost(rows, units, scale)
+    return _settled(rows.select(_parts(tariffs, used, scale, with_units=units is not None)), scale)
+
+
+def _parts(tariffs: Sequence[Tariff], used: Sequence[str], scale: _Scale, *, with_units: bool) -> list[pl.Expr]:
+    """One expression per cost column, as whole numbers."""
+    found: dict[str, list[pl.Expr]] = {name: [] for name in COST_COLUMNS}
+    for name in used:
+        rate = _spread(tariffs, lambda tariff, n=name: tariff.rates.get(n, _ZERO), scale)
+        found[BY_COLUMN[name].cost_column].append(pl.col(name).cast(scale.dtype) * rate)
+    if any(tariff.constant for tariff in tariffs):
+        found[OTHER_COST].append(_spread(tariffs, lambda tariff: tariff.constant, scale))
+    for index, tariff in enumerate(tariffs):
+        for term in tariff.products:
+            product = pl.lit(scale.whole(term.coefficient), dtype=scale.dtype)
+            for name in term.variables:
+                product = product * pl.col(name).cast(scale.dtype)
+            found[OTHER_COST].append(pl.when(pl.col(TARIFF) == index).then(product).otherwise(0))
+    if with_units:
+        found[OTHER_COST].append(pl.col(_UNITS_COST))
+    nothing = pl.when(pl.col(TARIFF).is_not_null()).then(pl.lit(0, dtype=scale.dtype))
+    return [_sum(parts or [nothing]).alias(name) for name, parts in found.items()]
+
+
+def _settled(parts: pl.DataFrame, scale: _Scale) -> pl.DataFrame:
+    """Whole numbers → money. The total is rounded once; parts are cut and the dearest takes the rest."""
+    whole = parts.with_columns(_sum([pl.col(name) for name in COST_COLUMNS]).alias("computed_cost"))
+    if scale.digits > COST_DIGITS:
+        whole = whole.select(
+            *(pl.col(name) // _power(scale) for name in COST_COLUMNS),
+            _half_even(pl.col("computed_cost"), _power(scale)).alias("computed_cost"),
+        )
+        rest = pl.col("computed_cost") - _sum([pl.col(name) for name in COST_COLUMNS])
+        dearest = pl.concat_list(COST_COLUMNS).list.arg_max()
+        whole = whole.with_columns(rest.alias("#rest"), dearest.alias("#dearest")).with_columns(
+            pl.when(pl.col("#dearest") == index)
+            .then(pl.col(name) + pl.col("#rest"))
+            .otherwise(pl.col(name))
+            .alias(name)
+            for index, name in enumerate(COST_COLUMNS)
+        )
+    names = (*COST_COLUMNS, "computed_cost")
+    if scale.guarded or scale.digits > COST_DIGITS:
+        fits = pl.col("computed_cost") < _LIMIT * 10**COST_DIGITS
+        whole = whole.select(pl.when(fits).then(pl.col(name)).alias(name) for name in names)
+    return whole.select(pl.col(name).cast(pl.Int128).reinterpret(dtype=MONEY) for name in names)
+
+
+def _half_even(value: pl.Expr, power: pl.Expr) -> pl.Expr:
+    quotient, rest = value // power, value % power
+    up = (rest * 2 > power) | ((rest * 2 == power) & (quotient % 2 == 1))
+    return quotient + up.cast(pl.Int128)
+
+
+def _power(scale: _Scale) -> pl.Expr:
+    return pl.lit(10 ** (scale.digits - COST_DIGITS), dtype=pl.Int128)
+
+
+def _spread(tariffs: Sequence[Tariff], amount: Callable[[Tariff], Decimal], scale: _Scale) -> pl.Expr:
+    """An amount of each row's tariff, as a whole number; null where the row has no tariff."""
+    return pl.lit(pl.Series([scale.whole(amount(tariff)) for tariff in tariffs], dtype=scale.dtype)).gather(
+        pl.col(TARIFF)
+    )
+
+
+def _sum(parts: Sequence[pl.Expr]) -> pl.Expr:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _scale(rows: pl.DataFrame, tariffs: Sequence[Tariff], used: Sequence[str], units: pl.DataFrame | None) -> _Scale:
+    """The cheapest scale that is exact: from the prices' digits and the largest cost that a row could have."""
+    amounts = [_ZERO, *(amount for tariff in tariffs for amount in _amounts(tariff))]
+    finest = max(-int(amount.normalize(EXACT).as_tuple().exponent) for amount in amounts)
+    digits = min(max(COST_DIGITS, finest), _MOST_DIGITS)
+    most = rows.select(pl.all().max()).row(0, named=True) if rows.height else {}
+    bound = max((tariff.constant for tariff in tariffs), default=_ZERO)
+    for name in used:
+        bound += EXACT.multiply(max(tariff.rates.get(name, _ZERO) for tariff in tariffs), Decimal(most.get(name) or 0))
+    guarded = bound >= _LIMIT or units is not None or any(tariff.products for tariff in tariffs)
+    narrow = digits == COST_DIGITS and max(amounts) < _LIMIT
+    return _Scale(digits, pl.Int64 if narrow else pl.Int128, guarded)
+
+
+def _amounts(tariff: Tariff) -> list[Decimal]:
+    products = (term.coefficient for term in tariff.products)
+    return [*tariff.rates.values(), tariff.constant, *products, *tariff.units.values()]
+
+
+def _estimate(tariffs: Sequence[Tariff], used: Sequence[str]) -> pl.Expr:
+    """About what a row costs, in cents: enough to see an overflow coming."""
+    total = _spread_float(tariffs, lambda tariff: tariff.constant) + pl.col(_UNITS_ESTIMATE)
+    for name in used:
+        total = total + pl.col(name).cast(pl.Float64) * _spread_float(tariffs, lambda t, n=name: t.rates.get(n, _ZERO))
+    for index, tariff in enumerate(tariffs):
+        for term in tariff.products:
+            product = pl.lit(float(term.coefficient))
+            for name in term.variables:
+                product = product * pl.col(name).cast(pl.Float64)
+            total = total + pl.when(pl.col(TARIFF) == index).then(product).otherwise(0.0)
+    return total
+
+
+def _spread_float(tariffs: Sequence[Tariff], amount: Callable[[Tariff], Decimal]) -> pl.Expr:
+    return pl.lit(pl.Series([float(amount(tariff)) for tariff in tariffs], dtype=pl.Float64)).gather(pl.col(TARIFF))
+
+
+def _used_units(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame | None:
+    """(row, quantity, rate) of each additional unit that was used and costs something; None when there are none."""
+    priced = [(index, unit, rate) for index, tariff in enumerate(tariffs) for unit, rate in tariff.units.items()]
+    if UNITS not in frame.columns or not priced:
+        return None
+    rates = pl.DataFrame(
+        {TARIFF: [p[0] for p in priced], "unit": [p[1] for p in priced], "rate": [str(p[2]) for p in priced]},
+        schema_overrides={TARIFF: frame.schema[TARIFF]},
+    )
+    used = frame.select(pl.int_range(pl.len()).alias("row"), TARIFF, UNITS).explode(UNITS, empty_as_null=True)
+    found = used.unnest(UNITS).join(rates, on=[TARIFF, "unit"], how="inner").filter(pl.col("quantity") > 0)
+    return found.select("row", "quantity", "rate") if found.height else None
+
+
+def _with_units(rows: pl.DataFrame, units: pl.DataFrame | None) -> pl.DataFrame:
+    """`rows` with what their additional units cost, about."""
+    if units is None:
+        return rows.with_columns(pl.lit(0.0).alias(_UNITS_ESTIMATE))
+    about = units.group_by("row").agg(
+        (pl.col("quantity") * pl.col("rate").cast(pl.Float64)).sum().alias(_UNITS_ESTIMATE)
+    )
+    return (
+        rows.with_row_index("row")
+        .join(about, on="row", how="left", maintain_order="left")
+        .with_columns(pl.col(_UNITS_ESTIMATE).fill_null(0.0))
+    )
+
+
+def _units_cost(rows: pl.DataFrame, units: pl.DataFrame, scale: _Scale) -> pl.DataFrame:
+    """`rows` with what their additional units cost, exactly, as whole numbers."""
+    names = units["rate"].unique(maintain_order=True)
+    whole = pl.Series([scale.whole(Decimal(name)) for name in names], dtype=pl.Int128)
+    rates = pl.DataFrame({"rate": names, "whole": whole})
+    cost = (
+        units.join(rates, on="rate")
+        .group_by("row")
+        .agg((pl.col("quantity") * pl.col("whole")).sum().alias(_UNITS_COST))
+    )
+    exact = pl.when(pl.col(TARIFF).is_not_null()).then(pl.col(_UNITS_COST).fill_null(0)).cast(scale.dtype)
+    return rows.join(cost, on="row", how="left", maintain_order="left").with_columns(exact.alias(_UNITS_COST))

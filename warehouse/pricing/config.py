@@ -1,0 +1,329 @@
+"""A provider's price file, parsed and checked: one bad model is refused with its path, the rest loads.
+
+Source: dataplane contract 5.3. Units: US cents per token or unit.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, TypeVar, cast
+
+from warehouse.errors import PricingError
+from warehouse.pricing.formula import EXACT, Calculation, parse_calculation
+from warehouse.pricing.units import (
+    DEFAULT_QUANTITIES,
+    FINETUNE_COSTS,
+    FIXED_COSTS,
+    RATE_NAMES,
+    TOKEN_UNITS,
+    UNIT_NAME,
+    UNIT_PREFIX,
+)
+
+RATE_DIGITS = 24
+"""Decimals that a rate keeps. A price file holds float text, whose last digit lies within 24 decimals."""
+_SMALLEST = Decimal(1).scaleb(-RATE_DIGITS)
+_LARGEST = Decimal(10) ** 9
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a price file that was not used, and why. `model` is empty when it is the whole file."""
+
+    provider: str
+    model: str
+    path: str
+    message: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        where = " ".join(part for part in (self.source, self.provider, self.model, self.path) if part)
+        return f"{where}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rates of one table. Units: cents per token, unit or image."""
+
+    tokens: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    """By rate name; additional units that are token rates stand here as `additional_units.<name>`."""
+    units: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    defaults: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    """Quantities to assume when a request names none. Not prices."""
+    image: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict[str, Mapping[str, Decimal]])
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.tokens or self.units or self.image)
+
+
+@dataclass(frozen=True, slots=True)
+class PricingConfig:
+    """One `pricing_config`: what is billed now, and what is kept for later."""
+
+    pay_as_you_go: Rates = Rates()
+    batch: Rates = Rates()
+    calculate: Calculation | None = None
+    currency: str | None = None
+    finetune: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    fixed_cost: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+
+
+@dataclass(frozen=True, slots=True)
+class ModePricing:
+    """Prices of one execution mode: one for all prompts, or one per context tier."""
+
+    config: PricingConfig | None = None
+    tiers: Mapping[str, PricingConfig] = field(default_factory=dict[str, PricingConfig])
+
+
+@dataclass(frozen=True, slots=True)
+class CustomPricing:
+    """Prices by region, execution mode and context tier."""
+
+    tiers: tuple[tuple[int, str], ...] = ()
+    """(threshold in prompt tokens, tier name), ascending."""
+    regions: Mapping[str, Mapping[str, ModePricing]] = field(default_factory=dict[str, Mapping[str, ModePricing]])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPricing:
+    """The prices of a model over one period. `config` None means that the file knows the model but has no price."""
+
+    config: PricingConfig | None
+    custom: CustomPricing | None = None
+    effective_from: datetime | None = None
+    """None: from the beginning of time."""
+    source: str = ""
+    as_of: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPricing:
+    """A whole price file. `models` hold one or more periods, in order of time."""
+
+    provider: str
+    default: PricingConfig
+    models: Mapping[str, tuple[ModelPricing, ...]]
+    problems: tuple[Problem, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+
+
+class _Refused(Exception):
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        super().__init__(message)
+
+
+def parse_provider(provider: str, text: bytes | str, source: str = "") -> ProviderPricing:
+    """The prices in one provider's file; what could not be used is in `problems`.
+
+    Raises: PricingError when the text is not a JSON object of models.
+    """
+    try:
+        raw = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise PricingError(f"{source or provider}: not a price file of {provider}: {error}") from error
+    if not isinstance(raw, dict):
+        raise PricingError(f"{source or provider}: not a price file of {provider}: a JSON object of models is expected")
+    entries = cast(dict[str, Any], raw)
+    problems: list[Problem] = []
+    default = PricingConfig()
+    models: dict[str, tuple[ModelPricing, ...]] = {}
+    for model, entry in entries.items():
+        try:
+            periods = _periods(_object(entry, ""))
+        except _Refused as refused:
+            problems.append(Problem(provider, model, refused.path, str(refused), source))
+            continue
+        if model == "default":
+            default = periods[-1].config or default
+        else:
+            models[model] = periods
+    return ProviderPricing(provider, default, models, tuple(problems), entries)
+
+
+def _no_constant(name: str) -> Decimal:
+    raise ValueError(f"{name} is not a price")
+
+
+def _periods(entry: Mapping[str, Any]) -> tuple[ModelPricing, ...]:
+    """The dated prices of an entry. `periods` is our sibling key; readers of the plain format skip it."""
+    found = [_model(entry, "")]
+    for index, period in enumerate(_list(entry.get("periods") or [], "periods")):
+        path = f"periods[{index}]"
+        found.append(
+            _model({**_object(period, path), "source": entry.get("source"), "as_of": entry.get("as_of")}, path)
+        )
+    found.sort(key=lambda period: period.effective_from or datetime.min.replace(tzinfo=UTC))
+    starts = [period.effective_from for period in found]
+    if len(set(starts)) != len(starts):
+        raise _Refused("periods", "two periods start at the same time")
+    return tuple(found)
+
+
+def _model(entry: Mapping[str, Any], path: str) -> ModelPricing:
+    config = entry.get("pricing_config")
+    custom = entry.get("custom_pricing")
+    source = entry.get("source")
+    return ModelPricing(
+        config=None
+        if config is None
+        else _config(_object(config, _at(path, "pricing_config")), _at(path, "pricing_config")),
+        custom=None
+        if custom is None
+        else _custom(_object(custom, _at(path, "custom_pricing")), _at(path, "custom_pricing")),
+        effective_from=_instant(entry.get("effective_from"), _at(path, "effective_from")),
+        source=source if isinstance(source, str) else "",
+        as_of=_date(entry.get("as_of"), _at(path, "as_of")),
+    )
+
+
+def _config(config: Mapping[str, Any], path: str) -> PricingConfig:
+    calculate = config.get("calculate")
+    currency = config.get("currency")
+    if currency is not None and currency != "USD":
+        raise _Refused(_at(path, "currency"), f"currency {currency!r} is not USD, and cents are US cents")
+    return PricingConfig(
+        pay_as_you_go=_section(config, "pay_as_you_go", path, _rates) or Rates(),
+        batch=_section(config, "batch_config", path, _rates) or Rates(),
+        calculate=None if calculate is None else _calculation(calculate, _at(path, "calculate")),
+        currency=currency,
+        finetune=_section(config, "finetune_config", path, lambda t, p: _prices(t, p, FINETUNE_COSTS)) or {},
+        fixed_cost=_section(config, "fixed_cost", path, lambda t, p: _prices(t, p, FIXED_COSTS)) or {},
+    )
+
+
+def _section(
+    config: Mapping[str, Any], name: str, path: str, parse: Callable[[Mapping[str, Any], str], _T]
+) -> _T | None:
+    table = config.get(name)
+    return None if table is None else parse(_object(table, _at(path, name)), _at(path, name))
+
+
+def _calculation(tree: Any, path: str) -> Calculation:
+    try:
+        return parse_calculation(tree)
+    except PricingError as error:
+        raise _Refused(path, str(error)) from error
+
+
+def _rates(table: Mapping[str, Any], path: str) -> Rates:
+    tokens: dict[str, Decimal] = {}
+    for name, rate in table.items():
+        if name in {"additional_units", "image"}:
+            continue
+        if name in RATE_NAMES:
+            tokens[name] = _price(rate, _at(path, name))
+        elif isinstance(rate, dict) and "price" in rate:
+            raise _Refused(_at(path, name), f"unknown rate {name!r}; known rates are {', '.join(sorted(RATE_NAMES))}")
+    units = _units(
+        _object(table.get("additional_units") or {}, _at(path, "additional_units")), _at(path, "additional_units")
+    )
+    for name in TOKEN_UNITS & units.keys():
+        tokens[UNIT_PREFIX + name] = units.pop(name)
+    return Rates(
+        tokens=tokens,
+        units={name: price for name, price in units.items() if name not in DEFAULT_QUANTITIES},
+        defaults={name: price for name, price in units.items() if name in DEFAULT_QUANTITIES},
+        image=_images(_object(table.get("image") or {}, _at(path, "image")), _at(path, "image")),
+    )
+
+
+def _units(table: Mapping[str, Any], path: str) -> dict[str, Decimal]:
+    for name in table:
+        if not UNIT_NAME.fullmatch(name):
+            raise _Refused(_at(path, name), f"unit name {name!r}: lower case words joined by _ are expected")
+    return {name: _price(price, _at(path, name)) for name, price in table.items()}
+
+
+def _images(table: Mapping[str, Any], path: str) -> dict[str, dict[str, Decimal]]:
+    return {
+        quality: {
+            size: _price(price, _at(path, quality, size)) for size, price in _object(sizes, _at(path, quality)).items()
+        }
+        for quality, sizes in table.items()
+    }
+
+
+def _custom(table: Mapping[str, Any], path: str) -> CustomPricing:
+    names = _object(table.get("context_tier_map") or {}, _at(path, "context_tier_map"))
+    tiers: list[tuple[int, str]] = []
+    for threshold, name in names.items():
+        if not threshold.isdecimal() or not isinstance(name, str):
+            raise _Refused(_at(path, "context_tier_map", threshold), "a number of tokens and a tier name are expected")
+        tiers.append((int(threshold), name))
+    regions: dict[str, Mapping[str, ModePricing]] = {}
+    for region, body in _object(table.get("regions") or {}, _at(path, "regions")).items():
+        here = _at(path, "regions", region)
+        modes = _object(_object(body, here).get("execution_modes") or {}, _at(here, "execution_modes"))
+        parsed = {
+            mode: _mode(_object(m, _at(here, mode)), _at(here, "execution_modes", mode)) for mode, m in modes.items()
+        }
+        for name in filter(None, (part.strip() for part in region.split(","))):
+            regions[name] = parsed
+    return CustomPricing(tuple(sorted(tiers)), regions)
+
+
+def _mode(table: Mapping[str, Any], path: str) -> ModePricing:
+    tiers = _object(table.get("context_tiers") or {}, _at(path, "context_tiers"))
+    return ModePricing(
+        config=_section(table, "pricing_config", path, _config),
+        tiers={
+            name: found
+            for name, tier in tiers.items()
+            if (
+                found := _section(
+                    _object(tier, _at(path, name)), "pricing_config", _at(path, "context_tiers", name), _config
+                )
+            )
+        },
+    )
+
+
+def _prices(table: Mapping[str, Any], path: str, known: frozenset[str]) -> dict[str, Decimal]:
+    for name in table.keys() - known:
+        raise _Refused(_at(path, name), f"unknown price {name!r}; known are {', '.join(sorted(known))}")
+    return {name: _price(price, _at(path, name)) for name, price in table.items()}
+
+
+def _price(value: Any, path: str) -> Decimal:
+    price = cast(dict[str, Any], value).get("price") if isinstance(value, dict) else None
+    if not isinstance(price, Decimal) or not price.is_finite() or not 0 <= price <= _LARGEST:
+        raise _Refused(path, '{"price": number} is expected, in cents, from 0 to 1e9')
+    exponent = price.as_tuple().exponent
+    return price.quantize(_SMALLEST, context=EXACT) if isinstance(exponent, int) and -exponent > RATE_DIGITS else price
+
+
+def _object(value: Any, path: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _Refused(path, f"an object is expected, not {type(cast(object, value)).__name__}")
+    return cast(dict[str, Any], value)
+
+
+def _list(value: Any, path: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _Refused(path, "a list is expected")
+    return cast(list[Any], value)
+
+
+def _instant(value: Any, path: str) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise _Refused(path, f"a date or time in ISO form is expected, not {value!r}") from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _date(value: Any, path: str) -> date | None:
+    instant = _instant(value, path)
+    return None if instant is None else instant.date()
+
+
+def _at(*parts: str) -> str:
+    return ".".join(part for part in parts if part)

@@ -1,0 +1,215 @@
+"""The `calculate` tree of a price: parsed, evaluated exactly in Decimal, and expanded to a polynomial.
+
+The evaluator is the reference for money; the polynomial is what the columnar arithmetic is made from.
+Source: dataplane contract 5.4.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from enum import StrEnum
+from functools import reduce
+from typing import Any, cast
+
+from warehouse.errors import PricingError
+from warehouse.pricing.units import BY_RATE, BY_VARIABLE, UNIT_NAME, UNIT_PREFIX
+
+EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN)
+"""Wide enough that no sum or product of prices and counts is ever rounded."""
+_MAX_DEPTH = 32
+_ZERO, _ONE = Decimal(0), Decimal(1)
+
+
+class Operation(StrEnum):
+    """What a node does with its operands."""
+
+    SUM = "sum"
+    MULTIPLY = "multiply"
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    number: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A quantity, by the column of its bucket."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateRef:
+    """A rate of the price, by the name after `rates.`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    operation: Operation
+    operands: tuple["Node", ...]
+
+
+Node = Constant | Variable | RateRef | Branch
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """The two roots of a `calculate` tree; cost is the sum of both."""
+
+    request: Node = Constant(_ZERO)
+    response: Node = Constant(_ZERO)
+
+    @property
+    def roots(self) -> tuple[Node, Node]:
+        return self.request, self.response
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """`coefficient × product of the variables`; a variable that stands twice is squared."""
+
+    coefficient: Decimal
+    variables: tuple[str, ...]
+
+
+def parse_calculation(tree: Any) -> Calculation:
+    """The parsed tree. Raises: PricingError that names the place in the tree and what is allowed there."""
+    if not isinstance(tree, dict):
+        raise PricingError("an object with request and response is expected")
+    roots = cast(dict[str, Any], tree)
+    return Calculation(
+        **{root: _node(roots[root], root, 0) for root in ("request", "response") if roots.get(root) is not None}
+    )
+
+
+def _node(node: Any, path: str, depth: int) -> Node:
+    if depth > _MAX_DEPTH:
+        raise PricingError(f"{path}: deeper than {_MAX_DEPTH} levels")
+    if not isinstance(node, dict):
+        raise PricingError(f"{path}: a node is an object with an operation or a value")
+    parts = cast(dict[str, Any], node)
+    if "value" in parts:
+        return _reference(parts["value"], path)
+    operation, operands = parts.get("operation"), parts.get("operands")
+    if operation not in tuple(Operation):
+        raise PricingError(f"{path}: unknown operation {operation!r}; known are {', '.join(Operation)}")
+    if not isinstance(operands, list) or not operands:
+        raise PricingError(f"{path}: operands are a list of one or more nodes")
+    children = cast(list[Any], operands)
+    return Branch(
+        Operation(operation),
+        tuple(_node(child, f"{path}.operands[{index}]", depth + 1) for index, child in enumerate(children)),
+    )
+
+
+def _reference(value: Any, path: str) -> Node:
+    if isinstance(value, str) and value in BY_VARIABLE:
+        return Variable(BY_VARIABLE[value].column)
+    if isinstance(value, str) and value.startswith("rates."):
+        name = value.removeprefix("rates.")
+        if name in BY_RATE or (name.startswith(UNIT_PREFIX) and UNIT_NAME.fullmatch(name.removeprefix(UNIT_PREFIX))):
+            return RateRef(name)
+        raise PricingError(f"{path}: unknown rate {value!r}; known are {', '.join(sorted(BY_RATE))}")
+    try:
+        number = Decimal(value) if isinstance(value, str | int | Decimal) else Decimal("NaN")
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0:
+        raise PricingError(
+            f"{path}: unknown value {value!r}; known are {', '.join(sorted(BY_VARIABLE))}, rates.<name>, numbers"
+        )
+    return Constant(number)
+
+
+def evaluate(node: Node, quantities: Mapping[str, Decimal], rates: Mapping[str, Decimal]) -> Decimal:
+    """The value of a tree: exact, with 0 for a quantity or rate that is missing. Units: cents."""
+    if isinstance(node, Constant):
+        return node.number
+    if isinstance(node, Variable):
+        return quantities.get(node.column, _ZERO)
+    if isinstance(node, RateRef):
+        # An image rate is per image: it always comes with how many there are.
+        count = quantities.get("generated_images", _ZERO) if node.name == "image" else _ONE
+        return EXACT.multiply(rates.get(node.name, _ZERO), count)
+    values = [evaluate(operand, quantities, rates) for operand in node.operands]
+    result = _ZERO if node.operation is Operation.SUM else _ONE
+    for value in values:
+        result = EXACT.add(result, value) if node.operation is Operation.SUM else EXACT.multiply(result, value)
+    return result
+
+
+def expand(node: Node, rates: Mapping[str, Decimal]) -> dict[tuple[str, ...], Decimal]:
+    """The tree as a polynomial: sorted variables → coefficient, zero terms left out."""
+    if isinstance(node, Constant):
+        return {(): node.number} if node.number else {}
+    if isinstance(node, Variable):
+        return {(node.column,): _ONE}
+    if isinstance(node, RateRef):
+        rate = rates.get(node.name, _ZERO)
+        return {(("generated_images",) if node.name == "image" else ()): rate} if rate else {}
+    parts = [expand(operand, rates) for operand in node.operands]
+    result = parts[0]
+    for part in parts[1:]:
+        result = _add(result, part) if node.operation is Operation.SUM else _multiply(result, part)
+    return result
+
+
+def _add(one: dict[tuple[str, ...], Decimal], two: dict[tuple[str, ...], Decimal]) -> dict[tuple[str, ...], Decimal]:
+    total = dict(one)
+    for variables, coefficient in two.items():
+        total[variables] = EXACT.add(total.get(variables, _ZERO), coefficient)
+    return total
+
+
+def _multiply(
+    one: dict[tuple[str, ...], Decimal], two: dict[tuple[str, ...], Decimal]
+) -> dict[tuple[str, ...], Decimal]:
+    total: dict[tuple[str, ...], Decimal] = {}
+    for left, a in one.items():
+        for right, b in two.items():
+            key = tuple(sorted((*left, *right)))
+            total[key] = EXACT.add(total.get(key, _ZERO), EXACT.multiply(a, b))
+    return total
+
+
+def variables_of(calculation: Calculation) -> frozenset[str]:
+    """Columns of the quantities that a calculation names; `generated_images` also for the image rate."""
+    return frozenset(name for root in calculation.roots for name in _names(root))
+
+
+def names_image_rate(calculation: Calculation) -> bool:
+    """True when the calculation bills per image by itself."""
+    return any(isinstance(node, RateRef) and node.name == "image" for root in calculation.roots for node in _walk(root))
+
+
+def _names(node: Node) -> frozenset[str]:
+    found = frozenset(part.column for part in _walk(node) if isinstance(part, Variable))
+    return (
+        found | {"generated_images"}
+        if any(isinstance(p, RateRef) and p.name == "image" for p in _walk(node))
+        else found
+    )
+
+
+def _walk(node: Node) -> list[Node]:
+    if isinstance(node, Branch):
+        return [node, *(part for operand in node.operands for part in _walk(operand))]
+    return [node]
+
+
+def degree(node: Node) -> int:
+    """How many quantities a tree multiplies with each other at most; 1 is what can be told apart by quantity."""
+    if isinstance(node, Variable):
+        return 1
+    if isinstance(node, Branch):
+        degrees = [degree(operand) for operand in node.operands]
+        return max(degrees) if node.operation is Operation.SUM else sum(degrees)
+    return 1 if isinstance(node, RateRef) and node.name == "image" else 0
+
+
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """The sum without rounding; the built-in one rounds to 28 digits."""
+    return reduce(EXACT.add, amounts, _ZERO)

@@ -1,0 +1,277 @@
+"""What a request pays per quantity: a price merged with its provider's default, its tier chosen, its formula resolved.
+
+Three rules keep tokens from being billed twice or not at all (dataplane contract 5.5):
+- A quantity with a rate of its own is billed by the formula when the formula names it, else beside the formula.
+- A quantity without one joins its parent (cached → uncached input, reasoning → output) and is billed as that.
+- A zero in the provider's default is no rate, so it cannot make anything free.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from warehouse.pricing.config import CustomPricing, ModelPricing, PricingConfig, Rates
+from warehouse.pricing.formula import (
+    EXACT,
+    Branch,
+    Calculation,
+    Operation,
+    RateRef,
+    Term,
+    Variable,
+    degree,
+    exact_sum,
+    expand,
+    names_image_rate,
+    variables_of,
+)
+from warehouse.pricing.units import BY_COLUMN, BY_RATE, IMAGES, QUANTITIES, UNIT_PREFIX, Quantity, Side, is_meter
+
+STANDARD, BATCH = "standard", "batch"
+_ZERO = Decimal(0)
+_TEXT_ONLY = Calculation(
+    Branch(Operation.MULTIPLY, (Variable("uncached_input_tokens"), RateRef("request_token"))),
+    Branch(Operation.MULTIPLY, (Variable("output_tokens"), RateRef("response_token"))),
+)
+"""The formula of 40 of 46 known providers; used when a file's default has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What of a request, besides provider, model and time, chooses among its prices."""
+
+    prompt_tokens: int = 0
+    region: str | None = None
+    execution_mode: str | None = None
+    image_quality: str | None = None
+    image_size: str | None = None
+    has_images: bool = False
+    has_output_tokens: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Exact cost per quantity. Units: cents."""
+
+    rates: Mapping[str, Decimal]
+    """Bucket column → cents each; zero rates are left out."""
+    constant: Decimal
+    """Cents per request, whatever it used."""
+    products: tuple[Term, ...]
+    """All of a formula that multiplies quantities with each other; its cost can't be told apart by bucket."""
+    units: Mapping[str, Decimal]
+    needs_images: bool = False
+    """True when tokens say nothing about the cost: the number of images must be known."""
+    needs_units: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Where each quantity is billed: as a variable of the formula, or beside it at a rate."""
+
+    calculation: Calculation
+    named: Mapping[str, Decimal]
+    """Rate name → cents, for the formula."""
+    variables: Mapping[str, str]
+    """Bucket column → column of the variable it is counted as."""
+    beside: Mapping[str, Decimal]
+    """Bucket column → cents each, outside the formula."""
+
+
+def merge(default: PricingConfig, own: PricingConfig) -> PricingConfig:
+    """`own` completed by what the default has; zeros of the default do not count as prices."""
+    return overlay(
+        replace(
+            default,
+            pay_as_you_go=_without_zeros(default.pay_as_you_go),
+            batch=_without_zeros(default.batch),
+            fixed_cost={name: price for name, price in default.fixed_cost.items() if price},
+        ),
+        own,
+    )
+
+
+def _without_zeros(rates: Rates) -> Rates:
+    return Rates(
+        tokens={name: price for name, price in rates.tokens.items() if price},
+        units={name: price for name, price in rates.units.items() if price},
+        defaults=rates.defaults,
+        image={q: kept for q, sizes in rates.image.items() if (kept := {s: p for s, p in sizes.items() if p})},
+    )
+
+
+def overlay(base: PricingConfig, top: PricingConfig) -> PricingConfig:
+    """`base` with every key that `top` has replaced; a formula is replaced whole."""
+    return PricingConfig(
+        pay_as_you_go=_overlay_rates(base.pay_as_you_go, top.pay_as_you_go),
+        batch=_overlay_rates(base.batch, top.batch),
+        calculate=top.calculate or base.calculate,
+        currency=top.currency or base.currency,
+        finetune={**base.finetune, **top.finetune},
+        fixed_cost={**base.fixed_cost, **top.fixed_cost},
+    )
+
+
+def _overlay_rates(base: Rates, top: Rates) -> Rates:
+    qualities = {**base.image, **{q: {**base.image.get(q, {}), **sizes} for q, sizes in top.image.items()}}
+    return Rates(
+        {**base.tokens, **top.tokens}, {**base.units, **top.units}, {**base.defaults, **top.defaults}, qualities
+    )
+
+
+def has_price(pricing: ModelPricing) -> bool:
+    """True when the model itself says a price; what only its provider's default says is none."""
+    config = pricing.config
+    own = config is not None and not (config.pay_as_you_go.is_empty and not config.fixed_cost)
+    return own or pricing.custom is not None
+
+
+def choose(default: PricingConfig, pricing: ModelPricing, facets: Facets) -> tuple[PricingConfig, str]:
+    """The price that fits the request, and the name of the variant ('' for the plain price).
+
+    The plain price is `pricing_config`: `custom_pricing` counts only where it says something else (another region,
+    mode or a higher tier), because some files repeat the plain price there with fewer digits.
+    """
+    config = merge(default, pricing.config or PricingConfig())
+    mode = (facets.execution_mode or STANDARD).lower()
+    variant: list[str] = []
+    if mode == BATCH and not config.batch.is_empty:
+        config = replace(config, pay_as_you_go=_overlay_rates(config.pay_as_you_go, config.batch))
+        variant.append(BATCH)
+    if pricing.custom is not None:
+        found, names = _choose_custom(pricing.custom, mode, facets)
+        if found is not None:
+            config = overlay(config, found)
+            variant = names
+    return config, ",".join(variant)
+
+
+def _choose_custom(custom: CustomPricing, mode: str, facets: Facets) -> tuple[PricingConfig | None, list[str]]:
+    region = facets.region if facets.region in custom.regions else "default"
+    modes = custom.regions.get(region or "default", {})
+    mode = mode if mode in modes else STANDARD
+    # A tier is named lte-/gt-: the threshold itself still belongs to the lower one.
+    reached = [name for threshold, name in custom.tiers if threshold < facets.prompt_tokens or threshold == 0]
+    tier = reached[-1] if reached else ""
+    lowest = not reached or len(reached) == 1
+    if region == "default" and mode == STANDARD and lowest:
+        return None, []
+    found = modes.get(mode)
+    if found is None:
+        return None, []
+    config = found.tiers.get(tier) or found.config
+    if config is None:
+        return None, []
+    return config, [
+        name for name in (region, mode, tier if found.tiers else "") if name and name not in {"default", STANDARD}
+    ]
+
+
+def thresholds(pricing: ModelPricing) -> frozenset[int]:
+    """Prompt sizes, in tokens, above which another price counts."""
+    return frozenset(threshold for threshold, _ in pricing.custom.tiers if threshold) if pricing.custom else frozenset()
+
+
+def image_price(rates: Rates, facets: Facets) -> Decimal | None:
+    """Cents per image of that quality and size; the table's default where they are unknown or not listed."""
+    sizes = rates.image.get(facets.image_quality or "default") or rates.image.get("default")
+    if sizes is None:
+        sizes = next(iter(rates.image.values()), {}) if len(rates.image) == 1 else {}
+    price = sizes.get(facets.image_size or "default")
+    return sizes.get("default") if price is None else price
+
+
+def route(config: PricingConfig, facets: Facets) -> Routing:
+    """Where each quantity of the request is billed."""
+    rates, calculation = config.pay_as_you_go, config.calculate or _TEXT_ONLY
+    images = image_price(rates, facets)
+    by_tokens = facets.has_output_tokens and _own(BY_COLUMN["image_output_tokens"], rates) is not None
+    if facets.has_images and images is not None and not by_tokens and not names_image_rate(calculation):
+        # An image request pays per image even where the provider's default formula counts tokens.
+        return Routing(Calculation(), {}, {}, {IMAGES: images})
+    named = {
+        name: price for name, q in BY_RATE.items() if (price := rates.tokens.get(name, _priced(q, rates))) is not None
+    }
+    named.update({UNIT_PREFIX + name: price for name, price in rates.units.items()})
+    if images is not None and not by_tokens:
+        named["image"] = images
+    variables, beside = _placed(rates, variables_of(calculation))
+    return Routing(calculation, named, variables, beside)
+
+
+def _placed(rates: Rates, in_formula: frozenset[str]) -> tuple[dict[str, str], dict[str, Decimal]]:
+    variables: dict[str, str] = {IMAGES: IMAGES}
+    beside: dict[str, Decimal] = {}
+    for quantity in QUANTITIES:
+        if quantity.side is Side.NONE:
+            continue
+        bearer = _bearer(quantity, rates)
+        rate = _own(bearer, rates)
+        if rate is not None and bearer.parents and bearer.column not in in_formula:
+            beside[quantity.column] = rate
+        else:
+            variables[quantity.column] = bearer.column
+    return variables, beside
+
+
+def _bearer(quantity: Quantity, rates: Rates) -> Quantity:
+    """The quantity whose rate is paid: itself, or the nearest parent that has one."""
+    while _own(quantity, rates) is None and quantity.parents:
+        parents = [BY_COLUMN[name] for name in quantity.parents]
+        quantity = next((parent for parent in parents if _own(parent, rates) is not None), parents[-1])
+    return quantity
+
+
+def _own(quantity: Quantity, rates: Rates) -> Decimal | None:
+    return next((rates.tokens[name] for name in quantity.rates if name in rates.tokens), None)
+
+
+def _priced(quantity: Quantity, rates: Rates) -> Decimal | None:
+    """The rate of a quantity; for text without one, the only rate its side has: an image model's output is images."""
+    own = _own(quantity, rates)
+    if own is not None or quantity.parents:
+        return own
+    modalities = [q for q in QUANTITIES if q.side is quantity.side and q.column.startswith(("audio_", "image_"))]
+    found = [rate for q in modalities if (rate := _own(q, rates)) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def tariff(config: PricingConfig, facets: Facets) -> Tariff:
+    """The price as exact factors. It equals the tree: `tests/property` holds both against each other."""
+    routing = route(config, facets)
+    polynomial: dict[tuple[str, ...], Decimal] = {}
+    for root in routing.calculation.roots:
+        for names, coefficient in expand(root, routing.named).items():
+            polynomial[names] = EXACT.add(polynomial.get(names, _ZERO), coefficient)
+    linear = max(map(degree, routing.calculation.roots)) <= 1
+    rates = dict(routing.beside)
+    constant = exact_sum(config.fixed_cost.values())
+    products: tuple[Term, ...] = ()
+    if linear:
+        constant = EXACT.add(constant, polynomial.get((), _ZERO))
+        rates |= {bucket: polynomial.get((name,), _ZERO) for bucket, name in routing.variables.items()}
+    else:
+        products = tuple(
+            Term(c, tuple(sorted(bucket)))
+            for names, c in polynomial.items()
+            for bucket in _unfold(names, routing.variables)
+        )
+    units = {name: price for name, price in config.pay_as_you_go.units.items() if price}
+    tokens_cost = any(rate for column, rate in rates.items() if column != IMAGES) or bool(products)
+    return Tariff(
+        rates={column: rate for column, rate in rates.items() if rate},
+        constant=constant,
+        products=products,
+        units=units,
+        needs_images=bool(config.pay_as_you_go.image) and not tokens_cost,
+        needs_units=not tokens_cost and not config.pay_as_you_go.image and not constant and any(map(is_meter, units)),
+    )
+
+
+def _unfold(names: tuple[str, ...], variables: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """A product of variables as products of the buckets that are counted as them."""
+    found: list[tuple[str, ...]] = [()]
+    for name in names:
+        buckets = [bucket for bucket, variable in variables.items() if variable == name]
+        found = [(*product, bucket) for product in found for bucket in buckets]
+    return found
