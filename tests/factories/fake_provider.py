@@ -23,7 +23,7 @@ ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the provider says a prompt cost: `cached` and `cache_write` are part of `prompt`, `reasoning` of `output`."""
+    """What the provider says a prompt took: `cached` and `cache_write` are in `prompt`, `reasoning` in `output`."""
 
     prompt: int
     output: int
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Keeps the test's output clean."""
 
 
@@ -141,7 +141,12 @@ def _openai(body: dict[str, Any], prompt: str) -> dict[str, Any]:
 
 
 def _openai_events(body: dict[str, Any], prompt: str) -> Iterator[str]:
-    base = {"id": f"chatcmpl-{time.monotonic_ns()}", "object": "chat.completion.chunk", "created": int(time.time()), "model": body["model"]}
+    base = {
+        "id": f"chatcmpl-{time.monotonic_ns()}",
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": body["model"],
+    }
     for word in ("Fine", "."):
         delta = {"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}
         yield f"data: {json.dumps({**base, 'choices': [delta]})}\n\n"
@@ -177,12 +182,17 @@ def _anthropic(body: dict[str, Any], prompt: str) -> dict[str, Any]:
 def _anthropic_events(body: dict[str, Any], prompt: str) -> Iterator[str]:
     usage = _anthropic_usage(prompt)
     message = {**_anthropic(body, prompt), "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    usage_end = {"output_tokens": usage["output_tokens"]}
     events: list[dict[str, Any]] = [
         {"type": "message_start", "message": message},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Fine."}},
         {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": usage["output_tokens"]}},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": usage["output_tokens"]},
+        },
         {"type": "message_stop"},
     ]
     for event in events:

@@ -52,7 +52,9 @@ def node_modules() -> Path:
 
 
 @contextmanager
-def process(command: list[str], ready_port: int, log: Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: list[str], ready_port: int, log: Path, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server that listens on `ready_port` of loopback; ended with its whole process group. Raises: PartMissing."""
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -76,13 +78,17 @@ def _await_port(server: subprocess.Popen[bytes], port: int, log: Path, timeout_s
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise PartMissing(f"{server.args!r} ended with {server.returncode}: {log.read_text(errors='replace')[-600:]}")
+            raise PartMissing(f"{server.args!r} ended with {server.returncode}: {_end_of(log)}")
         with closing(socket.socket()) as sock:
             sock.settimeout(0.5)
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise PartMissing(f"{server.args!r} did not listen on {port} within {timeout_s} s: {log.read_text(errors='replace')[-600:]}")
+    raise PartMissing(f"{server.args!r} did not listen on {port} within {timeout_s} s: {_end_of(log)}")
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(errors="replace")[-600:]
 
 
 class Gateway:
@@ -106,9 +112,15 @@ class Gateway:
             **more,
         }
 
-    def post(self, path: str, config: dict[str, Any], body: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
+    def post(
+        self, path: str, config: dict[str, Any], body: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         """The gateway's answer, read to its end (streams too)."""
-        all_headers = {"x-portkey-config": json.dumps(config), "authorization": "Bearer not-a-secret", **(headers or {})}
+        all_headers = {
+            "x-portkey-config": json.dumps(config),
+            "authorization": "Bearer not-a-secret",
+            **(headers or {}),
+        }
         return self._client.post(f"{self.url}/{path}", json=body, headers=all_headers)
 
     def close(self) -> None:

@@ -1,0 +1,166 @@
+"""A log store in a local folder."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from warehouse.errors import ConfigurationError, InvalidInput, SourceError
+from warehouse.logstore.store import LogStore, StoredObject
+
+
+class FolderStore(LogStore):
+    """Files of a folder, hidden ones left out (an unfinished `put` is hidden)."""
+
+    remote = False
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.url = root.as_uri()
+
+    @classmethod
+    def at(cls, url: str) -> "FolderStore":
+        """The store of an existing folder, a path or a `file://` URL. Raises: ConfigurationError, SourceError."""
+        root = folder_of(url).absolute()
+        if not root.is_dir():
+            what = "is not a folder" if root.exists() else "does not exist"
+            raise SourceError(f"The log store folder {root} {what}.")
+        return cls(root)
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        return self.walk(prefix, lambda _: True)
+
+    def walk(self, prefix: str, enter: Callable[[str], bool]) -> Iterator[StoredObject]:
+        """`list`, without the folders whose path (ending in a slash) `enter` refuses. Raises: SourceError."""
+        path = prefix.strip("/")
+        start = self._file(path) if path else self._root
+        if not start.is_dir():
+            return
+        # Folders that are being listed, from the root down: what is left to visit of each, and which folder it is.
+        open_folders = [(iter(_entries(start)), f"{path}/" if path else "", _identity(start))]
+        while open_folders:
+            entries, base, _ = open_folders[-1]
+            name, entry = next(entries, ("", None))
+            if entry is None:
+                open_folders.pop()
+            elif name.endswith("/"):
+                folder = Path(entry.path)
+                # A link to a folder above would go round for ever.
+                loops = entry.is_symlink() and _identity(folder) in {identity for *_, identity in open_folders}
+                if not loops and enter(base + name):
+                    open_folders.append((iter(_entries(folder)), base + name, _identity(folder)))
+            else:
+                # A file may go between the listing and the question; then it is not there.
+                with contextlib.suppress(FileNotFoundError):
+                    yield _stored(base + name, entry.stat())
+
+    def find(self, path: str) -> StoredObject | None:
+        file = self._file(path)
+        try:
+            return _stored(path, file.stat()) if file.is_file() else None
+        except OSError as error:
+            raise _refused("read", file, error) from error
+
+    def read(self, path: str) -> bytes:
+        file = self._file(path)
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise _refused("read", file, error) from error
+
+    def stream(self, found: StoredObject) -> BinaryIO:
+        file = self._file(found.path)
+        try:
+            return file.open("rb")
+        except OSError as error:
+            raise _refused("read", file, error) from error
+
+    def put(self, path: str, data: bytes) -> None:
+        file = self._file(path)
+        unfinished = file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")
+        try:
+            made = _make_folders(file.parent)
+            with unfinished.open("xb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            unfinished.replace(file)
+            for folder in (file.parent, *made):
+                _sync_folder(folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise _refused("write", file, error) from error
+
+    def location(self, path: str) -> str:
+        return str(self._root / path)
+
+    def path_of(self, location: str) -> str:
+        return Path(location).relative_to(self._root).as_posix()
+
+    def _file(self, path: str) -> Path:
+        """The file of a path; never one outside the root. Raises: InvalidInput."""
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+            raise InvalidInput(f"{path!r} is no path within a log store.")
+        return self._root.joinpath(*parts)
+
+
+def folder_of(url: str) -> Path:
+    """The path that a folder name or `file://` URL means. Raises: ConfigurationError for a URL of another machine."""
+    if not url.startswith("file://"):
+        return Path(url).expanduser()
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise ConfigurationError(
+            f"{url} names the host {parts.netloc!r}; a file:// URL has three slashes: file:///folder."
+        )
+    return Path(url2pathname(parts.path))
+
+
+def _entries(folder: Path) -> list[tuple[str, "os.DirEntry[str]"]]:
+    """What is in a folder and not hidden; folders sort as if their names ended in a slash, as in an object store."""
+    try:
+        with os.scandir(folder) as found:
+            entries = [(entry.name + ("/" if entry.is_dir() else ""), entry) for entry in found if entry.name[0] != "."]
+    except OSError as error:
+        raise _refused("list", folder, error) from error
+    return sorted(entries, key=lambda pair: pair[0])
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _stored(path: str, stat: os.stat_result) -> StoredObject:
+    etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+    return StoredObject(path, stat.st_size, etag, datetime.fromtimestamp(stat.st_mtime, UTC))
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and its missing parents; the folders whose content changed by it."""
+    missing: list[Path] = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+    return [path.parent for path in missing]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refused(what: str, path: Path, error: OSError) -> SourceError:
+    return SourceError(f"Cannot {what} {path}: {error.strerror or error}.")
