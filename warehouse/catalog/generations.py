@@ -163,7 +163,7 @@ MEASURES = (
     Measure("p99_latency", Kind.FLOAT, call("GL_QUANTILE", "response_time", 0.99), "99th percentile of response time.", _MS),
     Measure("last_seen", Kind.INSTANT, call("GL_MAX", "created_at"), "Time of the last request.", Unit.UTC, merge="max"),
     Measure("first_seen", Kind.INSTANT, call("GL_MIN", "created_at"), "Time of the first request.", Unit.UTC, merge="min"),
-)
+)  # fmt: skip
 
 RATIOS = (
     Ratio("avg_tokens", "total_tokens", "requests", "Tokens per request.", _TOKENS),
@@ -172,7 +172,7 @@ RATIOS = (
     Ratio("avg_latency", "latency_sum", "latency_count", "Mean response time.", _MS),
     Ratio("success_rate", "successes", "requests", "Share of requests that succeeded.", Unit.PERCENT, scale=100),
     Ratio("cache_hit_rate", "cache_hits", "cache_lookups", "Share of cache look-ups that hit.", Unit.PERCENT, scale=100),
-)
+)  # fmt: skip
 
 _AT_LEAST, _AT_MOST, _ONE_OF = Operator.AT_LEAST, Operator.AT_MOST, Operator.ONE_OF
 

@@ -166,7 +166,7 @@ class Filter:
         _check_text(f"filter {self.name}", self.description)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dataset:
     """A table: its columns, what identifies a row, how it lies on disk, and what can be asked of it.
 
@@ -184,13 +184,16 @@ class Dataset:
     measures: tuple[Measure, ...] = ()
     ratios: tuple[Ratio, ...] = ()
     filters: tuple[Filter, ...] = ()
-    _by_name: dict[str, Column] = field(init=False, repr=False, default_factory=dict)
-    _measures: dict[str, Measure] = field(init=False, repr=False, default_factory=dict)
+    _by_name: dict[str, Column] = field(init=False, default_factory=dict)
+    _measures: dict[str, Measure] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._by_name.update({column.name: column for column in self.columns})
         self._measures.update({measure.name: measure for measure in self.measures})
         self._check()
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r})"
 
     def column(self, name: str) -> Column:
         """The column `name`. Raises: KeyError."""
@@ -226,7 +229,9 @@ class Dataset:
         for what, names in named:
             seen = names()
             if len(seen) != len(set(seen)):
-                raise ValueError(f"{self.name}: a {what} is named twice: {sorted({n for n in seen if seen.count(n) > 1})}")
+                raise ValueError(
+                    f"{self.name}: a {what} is named twice: {sorted({n for n in seen if seen.count(n) > 1})}"
+                )
         for name in (*self.sort_by, self.time_column, *([self.id_column] if self.id_column else [])):
             self._require(name, "the layout")
         for dimension in self.dimensions:
@@ -237,7 +242,9 @@ class Dataset:
         parts = {m.name: m for m in self.measures}
         for measure in self.measures:
             if measure.beside and measure.beside not in parts:
-                raise ValueError(f"{self.name}: measure {measure.name} stands beside {measure.beside}, which does not exist")
+                raise ValueError(
+                    f"{self.name}: measure {measure.name} stands beside {measure.beside}, which does not exist"
+                )
         for ratio in self.ratios:
             for part in (ratio.numerator, ratio.denominator):
                 if part not in parts or not parts[part].additive:

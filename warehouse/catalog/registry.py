@@ -57,7 +57,9 @@ def _check() -> None:
                 continue
             other = DATASETS.get(filter_.through)
             if other is None or not all(other.has_column(name) for name in (*filter_.columns, "trace_id")):
-                raise ValueError(f"{of.name}: filter {filter_.name} looks into {filter_.through}, which lacks what it names")
+                raise ValueError(
+                    f"{of.name}: filter {filter_.name} looks into {filter_.through}, which lacks what it names"
+                )
 
 
 _check()

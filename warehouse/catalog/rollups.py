@@ -44,7 +44,9 @@ def _rollup(name: str, keys: tuple[str, ...], *, hourly: bool = False) -> Rollup
             *(Column(key, GENERATIONS.column(key).kind, GENERATIONS.column(key).description) for key in keys),
             *hour,
             *(_column(measure) for measure in ROLLED_UP),
-            Column(SOURCE_VERSION, Kind.TEXT, "Fingerprint of the day's rows that were summed.", origin=Origin.GATELEDGER),
+            Column(
+                SOURCE_VERSION, Kind.TEXT, "Fingerprint of the day's rows that were summed.", origin=Origin.GATELEDGER
+            ),
         ),
         sort_by=(*keys, "hour") if hourly else keys,
         time_column="day",

@@ -41,7 +41,7 @@ def split_by(query: GroupedQuery, rollup: Rollup, fresh: Mapping[date, bool]) ->
     """The question's time divided over a rollup and the rows; None when the rollup answers no whole day.
 
     `fresh` tells of each day that holds rows or is rolled up whether the rollup has exactly its rows; a day in
-    neither holds nothing, so it may lie within a stretch of fresh ones.
+    neither holds nothing, so it may lie within a stretch of fresh ones. What it says of other days is not read.
     """
     since, until = conditions.to_millisecond(query.since), conditions.to_millisecond(query.until)
     first, last = _whole_days(since, until)

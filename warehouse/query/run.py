@@ -1,9 +1,10 @@
 """A question → its answer: from the cache, from a rollup and the rows it lacks, or from the rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from warehouse.engines.base import Engine, Limits, Window
 from warehouse.query import plan
 from warehouse.query.compile import RANK, TOTAL, Split, compile_grouped, measures_of
 from warehouse.query.spec import GroupedQuery, MetadataDimension, dimension_of
+
+_Known = TypeVar("_Known")
 
 CACHE_BYTES = 32 * 2**20
 _ENTRY_BYTES = 4096
@@ -48,7 +51,7 @@ class _Answers:
     def __init__(self) -> None:
         self._lock = Lock()
         self._answers: LRUCache[tuple[object, ...], GroupedAnswer] = LRUCache(CACHE_BYTES, getsizeof=_bytes_of)
-        self._fresh: LRUCache[tuple[object, ...], Mapping[date, bool]] = LRUCache(256)
+        self._days: LRUCache[tuple[object, ...], dict[date, Any]] = LRUCache(256)
 
     def answer(self, engine: Engine, query: GroupedQuery, limits: Limits) -> GroupedAnswer:
         # The versions are read before the rows: an answer can only be newer than its key says, never older.
@@ -73,17 +76,23 @@ class _Answers:
         return None
 
     def _freshness(self, engine: Engine, query: GroupedQuery, rollup: Rollup, version: str) -> Mapping[date, bool]:
+        held = self._remembered((rollup.name, engine.version(rollup.name)), lambda: plan.rolled_days(engine, rollup))
+        if not held:
+            return {}
         window = plan.days_window(query)
-        key = (version, engine.version(rollup.name), rollup.name, window)
+        fingerprints = self._remembered(
+            (rollup.of.name, version, window), lambda: engine.day_fingerprints(rollup.of, window)
+        )
+        return plan.freshness_of(fingerprints, held)
+
+    def _remembered(self, key: tuple[object, ...], make: Callable[[], dict[date, _Known]]) -> dict[date, _Known]:
         with self._lock:
-            known = self._fresh.get(key)
-        if known is not None:
-            return known
-        held = plan.rolled_days(engine, rollup, window)
-        fresh = plan.freshness_of(engine.day_fingerprints(rollup.of, window), held) if held else {}
-        with self._lock:
-            self._fresh[key] = fresh
-        return fresh
+            known = self._days.get(key)
+        if known is None:
+            known = make()
+            with self._lock:
+                self._days[key] = known
+        return known
 
 
 _answers_of: WeakKeyDictionary[Engine, _Answers] = WeakKeyDictionary()
