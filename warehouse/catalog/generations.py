@@ -107,7 +107,7 @@ COST = (
     Column("audio_cost", _MONEY, "Cost of all audio tokens.", _CENTS, _OURS),
     Column("image_cost", _MONEY, "Cost of image tokens and generated images.", _CENTS, _OURS),
     Column("other_cost", _MONEY, "Cost of all that is not a token or an image.", _CENTS, _OURS),
-    Column("cache_saved_cost", _MONEY, "What a gateway cache hit would have cost.", _CENTS, _OURS),
+    Column("cache_saved_cost", _MONEY, "What a gateway cache hit would have cost.", _CENTS, _OURS, since=2),
     Column("price_id", _TEXT, "The price row that made computed_cost.", origin=_OURS),
     Column("unpriced_reason", _TEXT, "Why computed_cost is NULL; empty when it is not.", origin=_OURS),
 )

@@ -254,7 +254,7 @@ class ClickHouseEngine(Engine):
         return Appended(written, rows.num_rows - written - len(conflicts), conflicts)
 
     def _move(self, client: Client, statement: exp.Insert, dataset: Dataset, session: dict[str, Any]) -> int | None:
-        """Runs the statement that stores a batch once no other one is running; says how many rows that were, if known."""
+        """Stores a batch by this statement once no other one runs; says how many rows that were, if known."""
         alone = {"query_id": f"gateledger-append-{self.address.database}-{dataset.name}", "wait_end_of_query": 1}
         deadline, pause_s = time.monotonic() + _WRITE_WAIT_S, 0.005
         while True:

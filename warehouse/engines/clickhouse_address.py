@@ -1,5 +1,6 @@
 """Where a ClickHouse is, and what its errors mean in plain words."""
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +16,9 @@ _BUSY = {202, 203, 209, 210}
 _REFUSED = {192, 193, 194, 516}
 _UNKNOWN_DATABASE, _UNKNOWN_TABLE, _UNKNOWN_COLUMN = 81, 60, {16, 47}
 _DENIED, _READ_ONLY, _NO_SPACE, _TABLE_READ_ONLY = 497, 164, {243, 1000}, 242
+
+_SAID = re.compile(r"\A.*?DB::Exception: ", re.DOTALL)
+"""What clients put before a server's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,10 @@ class Address:
 
 def translate(code: int | None, message: str, address: Address) -> GateledgerError:
     """The error of ours that a ClickHouse error code means; `message` is what the server said."""
-    said = message.replace(address.password, "…") if address.password else message
-    said = said.split(" (version ")[0].strip()
+    said = _SAID.sub("", message, count=1) if code else message
+    said = said.split(" (version ")[0].split(" (for url ")[0].strip()
+    if address.password:
+        said = said.replace(address.password, "…")
     if code in _BUSY:
         return WarehouseBusy()
     if code in _TOO_LARGE:
