@@ -7,6 +7,7 @@ them: they are for the pipeline's checks and for `doctor`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlglot import exp
 
@@ -87,7 +88,7 @@ def conservation(engine: Engine, window: Window = Window(), dataset: Dataset = G
     known = engine.query(_entries(dataset, _is_one_of(elsewhere))).to_pylist() if elsewhere else []
     nobodys = set(elsewhere) - {entry["batch_id"] for entry in known}
     imbalances = [
-        Imbalance(entry["batch_id"], *(entry[name] for name in _COUNTS), rows.get(entry["batch_id"], 0))
+        _imbalance(entry, rows.get(entry["batch_id"], 0))
         for entry in entries
         if entry["unbalanced"] or entry["stored"] != rows.get(entry["batch_id"], 0)
     ]
@@ -132,6 +133,11 @@ def freshness(engine: Engine, now: datetime) -> Freshness:
 def _newest(dataset: str, instant_column: str, window: Window = Window()) -> exp.Select:
     tree = exp.select(exp.alias_(call("GL_MAX", instant_column), "newest")).from_(scan(dataset, window))
     return tree.where(conditions.within_windows(instant_column, (window,)))
+
+
+def _imbalance(entry: Mapping[str, Any], rows: int) -> Imbalance:
+    received, stored, duplicates, rejected = (entry[name] for name in _COUNTS)
+    return Imbalance(entry["batch_id"], received, stored, duplicates, rejected, rows)
 
 
 def _with_entry_in(dataset: Dataset, window: Window) -> exp.Expr:
