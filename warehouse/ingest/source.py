@@ -1,19 +1,19 @@
 """A named stream of bytes, and its content without compression."""
 
 import io
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import zstandard
-from isal import igzip
+from isal import igzip, isal_zlib
 
 BLOCK_BYTES = 4 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _COMPRESSION_SUFFIXES = (".gz", ".zst")
+_INFLATE_ERROR = cast("type[Exception]", isal_zlib.error)
 
 
 class SourceDamaged(Exception):
@@ -101,7 +101,7 @@ def _gunzip(stream: _Rejoined, block_bytes: int) -> Iterator[bytes]:
         while True:
             try:
                 block = plain.read(block_bytes)
-            except (EOFError, OSError, zlib.error, igzip.igzip_lib.error) as error:
+            except (EOFError, OSError, _INFLATE_ERROR) as error:
                 raise SourceDamaged(f"the gzip stream is damaged: {error}") from error
             if not block:
                 return

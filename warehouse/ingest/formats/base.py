@@ -1,0 +1,88 @@
+"""What a source format is. A new one is a file beside this one and a line in `registry.py`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.model import Dataset
+from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, parse_object, raw_schema
+from warehouse.ingest.identity import made_id
+from warehouse.ingest.opening import Opened
+from warehouse.ingest.ownership import Ownership
+from warehouse.ingest.records import BadRecord, Chunk, Original, Piece, RawRow
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How the caller wants a source read: our column → the source's field, and values that hold for every record."""
+
+    mapping: Mapping[str, str] = field(default_factory=dict[str, str])
+    constants: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Format(ABC):
+    """One kind of record: how it is recognised, and how it becomes raw rows."""
+
+    name: str
+    description: str
+    dataset: Dataset = GENERATIONS
+
+    @abstractmethod
+    def fits(self, opened: Opened, options: ReadOptions) -> bool:
+        """True where a source holds records of this format, judged by its first ones."""
+
+    @abstractmethod
+    def pieces(self, opened: Opened, options: ReadOptions) -> Iterator[Piece]:
+        """The raw rows of a source, chunk by chunk. Raises: SourceError, UnknownName, SourceDamaged."""
+
+    def owners(self) -> Sequence[Ownership]:
+        """Whose the rows are, where the records themselves say so; `_owner` of a row is a position here."""
+        return ()
+
+    def for_quarantine(self, data: bytes) -> bytes:
+        """A record's bytes without what must not be stored."""
+        return data
+
+
+class RecordFormat(Format):
+    """A format whose records are read one by one."""
+
+    @abstractmethod
+    def fits_record(self, record: Mapping[str, object]) -> bool:
+        """True for a record that looks like one of this format."""
+
+    @abstractmethod
+    def row(self, record: Mapping[str, object]) -> RawRow:
+        """The raw row of a record. Raises: BadRecord."""
+
+    def fits(self, opened: Opened, options: ReadOptions) -> bool:
+        return opened.is_json and any(self.fits_record(record) for record in opened.samples)
+
+    def pieces(self, opened: Opened, options: ReadOptions) -> Iterator[Piece]:
+        for chunk in opened.json_chunks():
+            yield read_rows(chunk, lambda original: self.row(parse_object(original.data)))
+
+
+def read_rows(chunk: Chunk, row_of: Callable[[Original], RawRow], only: Sequence[int] | None = None) -> Piece:
+    """A piece of rows made one by one, all of the chunk or those at `only`; rows without an id get one."""
+    rows: list[tuple[int, RawRow]] = []
+    bad: list[tuple[int, BadRecord]] = []
+    originals = chunk.originals()
+    for index in range(len(originals)) if only is None else only:
+        original = originals[index]
+        try:
+            row = row_of(original)
+        except BadRecord as error:
+            bad.append((index, error))
+            continue
+        identifier = row.get("id")
+        if not isinstance(identifier, str) or not identifier.strip():
+            row = {**row, "id": made_id(chunk.base_name, original.record, original.data)}
+        rows.append((index, row))
+    return Piece(chunk, None, rows, bad)
+
+
+def field_names(dataset: Dataset) -> tuple[str, ...]:
+    """The raw columns that hold one text each."""
+    return tuple(name for name in raw_schema(dataset) if name not in (METADATA_KEY, METADATA_VALUE))

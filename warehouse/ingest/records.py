@@ -1,0 +1,72 @@
+"""What travels from a source to the normaliser: records as they came, and why one cannot be a row."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+RawRow = Mapping[str, str | list[str] | None]
+"""A record as text by raw column; what a text means is the normaliser's business."""
+
+
+class BadRecord(Exception):
+    """A record that cannot be a row. `reason` is one of few, `detail` says what was found."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A record as it came: its number in the source (from 1), its place in the decompressed bytes, its bytes."""
+
+    record: int
+    offset: int | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that goes to quarantine."""
+
+    reason: str
+    detail: str
+    source: str
+    original: Original
+    format: str
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """The mapping and the constants that the record was read with, so that it can be read again."""
+
+
+class Chunk(ABC):
+    """Some consecutive records of one source, still with their bytes."""
+
+    source_name: str
+    base_name: str
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """How many records it holds."""
+
+    @abstractmethod
+    def originals(self) -> Sequence[Original]:
+        """The records as they came, in order; made when asked for."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a format made of a chunk: rows as text, by frame or one by one, and what it had to refuse."""
+
+    chunk: Chunk
+    frame: pl.DataFrame | None
+    """Columns: raw columns, all text, and `_index`: the position of the record within the chunk."""
+    rows: Sequence[tuple[int, RawRow]] = ()
+    """(position within the chunk, row)."""
+    bad: Sequence[tuple[int, BadRecord]] = ()
+
+    @property
+    def height(self) -> int:
+        return (self.frame.height if self.frame is not None else 0) + len(self.rows)
