@@ -120,3 +120,33 @@ def _some_value(random: Random, name: str) -> FilterValue:
         )
     texts = [text or "" for text in _TEXTS[name]] + [random.choice(rows.HOSTILE)]
     return tuple(random.sample(texts, random.randrange(0, 4)))
+
+
+def some_rollup_question(random: Random) -> GroupedQuery:
+    """A question that a rollup can answer for its whole days, over most of the rows' days."""
+    name, keys = random.choice(
+        (
+            ("workspace", ()),
+            ("model", ("ai_service", "workspace")),
+            ("ai_service", ("model",)),
+            ("api_key", ("workspace",)),
+            ("prompt", ()),
+            ("config", ("workspace",)),
+        )
+    )
+    summed = tuple(measure for measure in ALL_MEASURES if measure not in ("p95_latency", "p99_latency"))
+    filters = {"api_key": "api_key_ids", "prompt": "prompt_slug", "config": "configs", "model": "ai_org_model"}
+    by = (name, *keys[: random.randrange(3)])
+    measures = tuple(random.sample(summed, random.randrange(1, len(summed) + 1)))
+    conditions = ()
+    if name in filters and random.random() < 0.4:
+        conditions = (Condition(filters[name], _some_value(random, filters[name])),)
+    return some_question(
+        random,
+        by=by,
+        measures=measures,
+        conditions=conditions,
+        order=_some_order(random, by, measures),
+        since=rows.FIRST_DAY + timedelta(milliseconds=random.choice((0, 0, 1, 3_600_000, 90_000_000))),
+        until=rows.FIRST_DAY + timedelta(days=rows.DAYS, milliseconds=-random.choice((1, 1, 2, 3_600_000, 90_000_000))),
+    )
