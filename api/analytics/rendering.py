@@ -20,7 +20,9 @@ def instant(value: datetime) -> str:
 
 def money(value: Decimal) -> orjson.Fragment:
     """A JSON number with every digit of the sum and no trailing zeros."""
-    return orjson.Fragment(format(value.normalize(), "f"))
+    # Not `normalize()`: that rounds to the 28 digits of the decimal context.
+    digits = format(value, "f")
+    return orjson.Fragment(digits.rstrip("0").rstrip(".") if "." in digits else digits)
 
 
 def groups(rows: pa.Table, asked: Sequence[str], total: int | None) -> bytes:

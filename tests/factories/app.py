@@ -1,0 +1,125 @@
+"""A whole API on a folder of its own: real database, real lake, real keys."""
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from fastapi.testclient import TestClient
+
+from api.api_keys import service as api_keys
+from api.app import create_app
+from api.db import Database
+from api.migrations import upgrade
+from api.organisations import service as organisations
+from api.organisations.service import Bootstrap, bootstrap
+from api.permissions import KeyKind, scopes_of
+from api.settings import ApiSettings
+from api.users import service as users
+from api.workspaces import service as workspaces
+from api.workspaces.rows import Workspace
+from warehouse.catalog.model import Dataset
+from warehouse.engines.base import Batch
+from warehouse.settings import WarehouseSettings
+
+NOW = datetime(2026, 4, 2, 12, 30, tzinfo=UTC)
+OWNER = "owner@acme.example"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An initialised installation; its methods make what a test needs, through the services."""
+
+    settings: ApiSettings
+    database: Database
+    first: Bootstrap
+
+    @property
+    def admin_key(self) -> str:
+        """The raw key of the first organisation's owner."""
+        assert self.first.api_key is not None
+        return self.first.api_key
+
+    def organisation(self, name: str, organisation_id: str | None = None, *, with_workspace: bool = True) -> str:
+        """The id of a new organisation, with a default workspace unless told otherwise."""
+        with self.database.transaction() as session:
+            made = organisations.create(session, name=name, now=NOW, organisation_id=organisation_id)
+            if with_workspace:
+                workspaces.create(session, organisation_id=made.id, name="Shared", now=NOW, is_default=True)
+            return made.id
+
+    def workspace(self, name: str, organisation_id: str | None = None, **fields: Any) -> Workspace:
+        """A new workspace, of the first organisation unless told otherwise."""
+        with self.database.transaction() as session:
+            owner = organisation_id or self.first.organisation_id
+            return workspaces.create(session, organisation_id=owner, name=name, now=NOW, **fields)
+
+    def member(self, email: str, organisation_id: str | None = None) -> str:
+        """The id of a user who is a member of the organisation."""
+        with self.database.transaction() as session:
+            user = users.find_or_create(session, email, now=NOW)
+            users.join_organisation(session, user, organisation_id or self.first.organisation_id, "member", now=NOW)
+            return user.id
+
+    def key(
+        self,
+        kind: KeyKind = KeyKind.ORGANISATION_SERVICE,
+        *,
+        organisation_id: str | None = None,
+        workspace_id: str | None = None,
+        user_id: str | None = None,
+        scopes: Iterable[str] | None = None,
+        expires_in: timedelta | None = None,
+    ) -> str:
+        """A new raw key, with every scope of its kind unless told otherwise."""
+        wanted = api_keys.NewKey(
+            kind=kind,
+            name="A key",
+            organisation_id=organisation_id or self.first.organisation_id,
+            workspace_id=workspace_id,
+            user_id=user_id,
+            scopes=scopes_of(kind) if scopes is None else scopes,
+            expires_at=NOW + expires_in if expires_in else None,
+        )
+        with self.database.transaction() as session:
+            return api_keys.create(session, wanted, now=NOW).raw
+
+
+def settings_in(home: Path, **fields: Any) -> ApiSettings:
+    """Settings that read nothing from the environment of the test run."""
+    warehouse = WarehouseSettings(home=home, warehouse_url=None, clickhouse_host=None, log_store_url=None)
+    return ApiSettings(warehouse=warehouse, **{"database_url": None, "spool_interval_s": 0.05, **fields})
+
+
+@contextmanager
+def installed(home: Path, **fields: Any) -> Generator[Installation]:
+    """An installation in `home` with its first organisation."""
+    settings = settings_in(home, **fields)
+    database = Database(settings.resolved_database_url())
+    try:
+        upgrade(database)
+        with database.transaction() as session:
+            first = bootstrap(session, organisation="Acme", owner_email=OWNER, now=NOW, new_key=False)
+        yield Installation(settings, database, first)
+    finally:
+        database.close()
+
+
+@contextmanager
+def serving(installation: Installation, clock: Callable[[], datetime] = lambda: NOW) -> Generator[TestClient]:
+    """A client of the running app."""
+    with TestClient(create_app(installation.settings, clock=clock)) as client:
+        yield client
+
+
+def store(client: TestClient, dataset: Dataset, rows: pa.Table, batch: str = "test") -> None:
+    """Put rows straight into the warehouse of a running app."""
+    client.app.state.services.engine.append(dataset, rows, Batch(batch))  # type: ignore[attr-defined]
+
+
+def auth(key: str) -> dict[str, str]:
+    """The header that carries a key."""
+    return {"x-portkey-api-key": key}
