@@ -69,7 +69,7 @@ class PriceRow:
         """Readable and stable: the same provider, model, start and prices always give the same id."""
         start = "start" if self.effective_from is None else self.effective_from.strftime("%Y-%m-%dT%H:%MZ")
         start = start.removesuffix("T00:00Z")
-        prices = (self.pricing.config, self.pricing.custom, self.default)
+        prices = (self.pricing.config, self.pricing.custom, self.pricing.hours, self.default)
         digest = hashlib.sha256(_canonical(prices).encode()).hexdigest()[:12]
         return f"{self.provider}/{self.model}@{start}#{digest}"
 
@@ -99,6 +99,12 @@ class Listing:
         """Prompt sizes above which another price counts."""
         edges = {edge for band in self.bands for edge in (band.above, band.up_to or 0)} - {0}
         return frozenset(edges.union(*(thresholds(row.pricing) for band in self.bands for row in band.rows)))
+
+    @property
+    def clock(self) -> frozenset[int]:
+        """Minutes of the day (UTC) at which a price changes every day."""
+        hours = [hours for band in self.bands for row in band.rows for hours in row.pricing.hours]
+        return frozenset(edge for one in hours for edge in (one.start, one.end))
 
     def row(self, at: datetime | None, prompt_tokens: int = 0) -> PriceRow | None:
         """The price that counts; the newest for a request without a time, None when no band takes the prompt."""
@@ -147,9 +153,16 @@ class Shelf:
                 found.setdefault(base, []).append(Band(above, up_to, rows))
         return {base: tuple(bands) for base, bands in found.items()}
 
+    @cached_property
+    def _by_folded(self) -> dict[str, str]:
+        keys = (*self.models, *self._bands, *self.refused)
+        return {key.casefold(): key for key in reversed(keys)}
+
     def listing(self, model: str) -> Listing | UnpricedReason:
-        """The prices of a model by its name in a request."""
-        for key in model_keys(self.provider, model):
+        """The prices of a model by its name in a request. Case counts only between keys that differ by it."""
+        for name in model_keys(self.provider, model):
+            known = name in self.models or name in self._bands or name in self.refused
+            key = name if known else self._by_folded.get(name.casefold(), name)
             if key in self.models:
                 rows = self.models[key]
                 return (

@@ -90,11 +90,27 @@ class CustomPricing:
 
 
 @dataclass(frozen=True, slots=True)
+class HourPricing:
+    """Prices of some hours of every day (UTC): from `start` up to `end`, in minutes, past midnight when end < start."""
+
+    start: int
+    end: int
+    config: PricingConfig
+
+    def holds_at(self, minute: int) -> bool:
+        if self.end < self.start:
+            return minute >= self.start or minute < self.end
+        return self.start <= minute < self.end
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPricing:
     """The prices of a model over one period. `config` None means that the file knows the model but has no price."""
 
     config: PricingConfig | None
     custom: CustomPricing | None = None
+    hours: tuple[HourPricing, ...] = ()
+    """The first that holds counts instead of `config`."""
     effective_from: datetime | None = None
     """None: from the beginning of time."""
     source: str = ""
@@ -176,6 +192,7 @@ def _model(entry: Mapping[str, Any], path: str) -> ModelPricing:
         custom=None
         if custom is None
         else _custom(_object(custom, _at(path, "custom_pricing")), _at(path, "custom_pricing")),
+        hours=_hours(entry, path),
         effective_from=_instant(entry.get("effective_from"), _at(path, "effective_from")),
         source=source if isinstance(source, str) else "",
         as_of=_date(entry.get("as_of"), _at(path, "as_of")),
@@ -308,6 +325,27 @@ def _list(value: Any, path: str) -> list[Any]:
     if not isinstance(value, list):
         raise _Refused(path, "a list is expected")
     return cast(list[Any], value)
+
+
+def _hours(entry: Mapping[str, Any], path: str) -> tuple[HourPricing, ...]:
+    """Prices by time of day. `hours` is our sibling key; readers of the plain format skip it."""
+    found: list[HourPricing] = []
+    for index, item in enumerate(_list(entry.get("hours") or [], _at(path, "hours"))):
+        here = _at(path, f"hours[{index}]")
+        hours = _object(item, here)
+        config = _section(hours, "pricing_config", here, _config)
+        if config is None:
+            raise _Refused(here, "a pricing_config is expected")
+        found.append(HourPricing(_minute(hours.get("from"), here), _minute(hours.get("to"), here), config))
+    return tuple(found)
+
+
+def _minute(value: Any, path: str) -> int:
+    try:
+        clock = datetime.strptime(value, "%H:%M")  # noqa: DTZ007 - a time of day, in UTC by definition
+    except (TypeError, ValueError):
+        raise _Refused(path, f"a time of day as HH:MM is expected, not {value!r}") from None
+    return clock.hour * 60 + clock.minute
 
 
 def _instant(value: Any, path: str) -> datetime | None:

@@ -25,7 +25,7 @@ FACETS = ("region", "execution_mode", "image_quality", "image_size")
 _HITS = ("hit", "semantic hit")
 _BUCKETS = tuple(column.name for column in BUCKETS)
 _PAIR, _CELL, _REASON, _NEEDS = "#pair", "#cell", "#reason", "#needs"
-_NEEDS_IMAGES, _NEEDS_UNITS = 1, 2
+_NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,10 @@ def _cells(rows: pl.DataFrame, book: PriceBook) -> tuple[list[_Cell], pl.Series]
         keys["period"] = _count_reached([rows["created_at"] >= time for time in times[1:]])
     if len(sizes) > 1:
         keys["size"] = _count_reached([prompt >= size for size in sizes[1:]])
+    clock = [0, *sorted(frozenset[int]().union(*(listing.clock for listing in known)) - {0})]
+    if len(clock) > 1:
+        minute = rows["created_at"].dt.hour().cast(pl.Int32) * 60 + rows["created_at"].dt.minute()
+        keys["clock"] = _count_reached([minute >= edge for edge in clock[1:]])
     if rows[IMAGES].max():
         keys["images"] = rows[IMAGES].fill_null(0) > 0
         keys["outputs"] = rows.select(pl.sum_horizontal(*OUTPUT_COLUMNS).alias("outputs"))["outputs"] > 0
@@ -90,6 +94,7 @@ def _cells(rows: pl.DataFrame, book: PriceBook) -> tuple[list[_Cell], pl.Series]
     for key in distinct.to_dicts():
         facets = Facets(
             prompt_tokens=sizes[key.get("size", 0)],
+            minute_of_day=clock[key.get("clock", 0)],
             has_images=key.get("images", False),
             has_output_tokens=key.get("outputs", False),
             **{name: named[key[_PAIR]].get(name) for name in FACETS},
@@ -148,7 +153,7 @@ def _by_cell(cell: pl.Series, cells: Sequence[_Cell]) -> pl.DataFrame:
 def _needs(tariff: Tariff | None) -> int:
     if tariff is None:
         return 0
-    return _NEEDS_IMAGES * tariff.needs_images + _NEEDS_UNITS * tariff.needs_units
+    return _NEEDS_IMAGES * tariff.needs_images + _NEEDS_UNITS * tariff.needs_units + _IS_FREE * tariff.is_free
 
 
 def _reason(columns: Sequence[str]) -> pl.Expr:
@@ -166,6 +171,9 @@ def _reason(columns: Sequence[str]) -> pl.Expr:
         .then(pl.lit(UnpricedReason.NEGATIVE_USAGE.value))
         .when(pl.col("#unknown").is_not_null())
         .then("#unknown")
+        # Files say 0 per token for image models that they do not track: images of a free model are not free.
+        .when((pl.col(_NEEDS) == _IS_FREE) & (pl.col(IMAGES) > 0))
+        .then(pl.lit(UnpricedReason.NO_PRICE.value))
         .when(uncounted)
         .then(pl.lit(UnpricedReason.MISSING_QUANTITY.value))
     )

@@ -47,6 +47,8 @@ class Facets:
     image_size: str | None = None
     has_images: bool = False
     has_output_tokens: bool = False
+    minute_of_day: int = 0
+    """Of the request's time in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class Tariff:
     needs_images: bool = False
     """True when tokens say nothing about the cost: the number of images must be known."""
     needs_units: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """True when nothing at all costs anything."""
+        return not (self.rates or self.constant or self.products or self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,10 @@ def choose(default: PricingConfig, pricing: ModelPricing, facets: Facets) -> tup
     config = merge(default, pricing.config or PricingConfig())
     mode = (facets.execution_mode or STANDARD).lower()
     variant: list[str] = []
+    dear = next((hours for hours in pricing.hours if hours.holds_at(facets.minute_of_day)), None)
+    if dear is not None:
+        config = overlay(config, dear.config)
+        variant.append(f"{dear.start // 60:02}:{dear.start % 60:02}-{dear.end // 60:02}:{dear.end % 60:02}")
     if mode == BATCH and not config.batch.is_empty:
         config = replace(config, pay_as_you_go=_overlay_rates(config.pay_as_you_go, config.batch))
         variant.append(BATCH)

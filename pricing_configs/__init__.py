@@ -1,0 +1,1 @@
+"""Prices and capabilities that ship with gateledger; `README.md` says how they are made."""
