@@ -47,7 +47,7 @@ class DuckDBEngine(Engine):
     ) -> None:
         super().__init__()
         self._datasets = datasets
-        self._lake = Lake(open_store(root), datasets)
+        self.lake = Lake(open_store(root), datasets)
         self._turns = Turns(concurrency, queue)
         self._scratch = Path(tempfile.mkdtemp(prefix="gateledger-duckdb-"))
         self._memory_mb = memory_mb
@@ -66,13 +66,13 @@ class DuckDBEngine(Engine):
         self._database.execute("SET parquet_metadata_cache = true").fetchall()
 
     def create(self, datasets: Iterable[Dataset]) -> list[str]:
-        return [done for dataset in datasets for done in self._lake.table(dataset.name).create()]
+        return [done for dataset in datasets for done in self.lake.table(dataset.name).create()]
 
     def append(self, dataset: Dataset, rows: pa.Table, batch: Batch) -> Appended:
-        return self._lake.table(dataset.name).append(rows, batch)
+        return self.lake.table(dataset.name).append(rows, batch)
 
     def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
-        self._lake.table(dataset.name).replace_days(days, rows)
+        self.lake.table(dataset.name).replace_days(days, rows)
 
     def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:
         """Answer a neutral tree.
@@ -92,19 +92,18 @@ class DuckDBEngine(Engine):
         raise AssertionError("unreachable")
 
     def version(self, dataset: str) -> str:
-        return self._lake.table(dataset).snapshot().content
+        return self.lake.table(dataset).snapshot().content
 
     def day_fingerprints(self, dataset: Dataset, window: Window = Window()) -> dict[date, str]:
         return {
-            day: fingerprint(files)
-            for day, files in self._lake.table(dataset.name).snapshot().within((window,)).items()
+            day: fingerprint(files) for day, files in self.lake.table(dataset.name).snapshot().within((window,)).items()
         }
 
     def maintain(self, now: datetime) -> list[str]:
-        return self._lake.maintain(now)
+        return self.lake.maintain(now)
 
     def check(self) -> list[Problem]:
-        return [Problem(what, remedy) for what, remedy in self._lake.check()]
+        return [Problem(what, remedy) for what, remedy in self.lake.check()]
 
     def close(self) -> None:
         self._database.close()
@@ -125,7 +124,7 @@ class DuckDBEngine(Engine):
 
     def _files(self, name: str, windows: tuple[Window, ...], *, fresh: bool) -> tuple[list[str], bool]:
         """Local paths of the files to read, and whether their columns may differ."""
-        table, schema = self._lake.table(name), arrow_schema(self._datasets[name])
+        table, schema = self.lake.table(name), arrow_schema(self._datasets[name])
         current = schema_id(schema)
         for attempt in range(_RETRIES + 1):
             files = table.snapshot(fresh=fresh or attempt > 0).files(windows)

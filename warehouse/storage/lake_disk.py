@@ -16,7 +16,8 @@ from warehouse.storage.lake_parquet import write_parquet
 from warehouse.storage.lake_store import LakeStore, Written
 
 _LEAST_FREE_BYTES = 500_000_000
-_GLOB_MARKS = frozenset("*?[]{}")
+_MARKS = frozenset("*?[]{}%")
+"""DuckDB takes these for patterns, and delta-rs the last one for an escape."""
 
 
 class DiskStore(LakeStore):
@@ -25,10 +26,11 @@ class DiskStore(LakeStore):
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self.options: Mapping[str, str] = {}
-        marks = _GLOB_MARKS & set(str(self._root))
+        marks = _MARKS & set(str(self._root))
         if marks:
             raise ConfigurationError(
-                f"the lake cannot lie in {self._root}: DuckDB takes {' '.join(sorted(marks))} in a path as a pattern"
+                f"the lake cannot lie in {self._root}: {' '.join(sorted(marks))} in a path is not read as it is; "
+                "choose a folder without"
             )
 
     def uri(self, table: str) -> str:
