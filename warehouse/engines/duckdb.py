@@ -43,6 +43,7 @@ class DuckDBEngine(Engine):
         concurrency: int = 2,
         queue: int = 32,
         memory_mb: int = 4096,
+        spill_mb: int | None = None,
         datasets: Mapping[str, Dataset] = DATASETS,
     ) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class DuckDBEngine(Engine):
                 "threads": threads,
                 "memory_limit": f"{memory_mb}MB",
                 "temp_directory": str(self._scratch / "spill"),
-                "max_temp_directory_size": f"{4 * memory_mb}MB",
+                "max_temp_directory_size": f"{4 * memory_mb if spill_mb is None else spill_mb}MB",
                 "python_enable_replacements": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
