@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -40,12 +42,44 @@ class ClickHouseServer:
     def url(self, database: str = "default", *, password: str = "p%40ss%2Fw%C3%B6rd") -> str:
         return f"clickhouse://{USER}:{password}@127.0.0.1:{self.port}/{database}"
 
-    def run(self, sql: str) -> str:
+    def run(self, sql: str, query_id: str = "") -> str:
         """The answer to a statement, as tab-separated text: what an operator's own tool would see."""
-        answer = httpx.post(f"http://127.0.0.1:{self.port}/", content=sql, auth=(USER, PASSWORD.encode()), timeout=60)
+        named = {"query_id": query_id} if query_id else {}
+        url = f"http://127.0.0.1:{self.port}/"
+        answer = httpx.post(url, params=named, content=sql, auth=(USER, PASSWORD.encode()), timeout=60)
         if answer.is_error:
             raise RuntimeError(answer.text)
         return answer.text
+
+    @contextmanager
+    def running(self, sql: str, query_id: str) -> Iterator[None]:
+        """A statement that is under way under this query id; the end waits for its end."""
+        caller = Thread(target=self._run_when_free, args=(sql, query_id))
+        caller.start()
+        while not self.run_ids_hold(query_id):
+            time.sleep(0.005)
+        try:
+            yield
+        finally:
+            caller.join()
+
+    def _run_when_free(self, sql: str, query_id: str) -> None:
+        while True:
+            try:
+                self.run(sql, query_id)
+            except RuntimeError as error:
+                if "already running" not in str(error):
+                    raise
+            else:
+                return
+
+    def run_ids_hold(self, query_id: str) -> bool:
+        """Whether a statement of this id is under way."""
+        try:
+            self.run("SELECT 1", query_id)
+        except RuntimeError as error:
+            return "already running" in str(error)
+        return False
 
     def new_database(self) -> str:
         name = f"test_{uuid4().hex}"
