@@ -1,0 +1,213 @@
+"""A rollup gives the rows' own answer to the last digit, or is not used."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlglot import exp
+
+from tests.factories import questions, rows
+from tests.factories.loaded import loaded
+from warehouse.catalog.functions import column
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF
+from warehouse.engines.base import Batch, Engine, Limits, Window, scan
+from warehouse.query import plan
+from warehouse.query import run as runner
+from warehouse.query.compile import compile_grouped
+from warehouse.query.scope import TenantScope
+from warehouse.query.spec import Condition, GroupedQuery
+from warehouse.rollups import Difference, build_rollups, check_rollups, stale_days
+from warehouse.storage.tables import arrow_schema
+
+MODEL_DAY = ROLLUP_OF["rollup_day_model"]
+DAYS = [date(2026, 3, 27) + timedelta(days=number) for number in range(rows.DAYS)]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Engine]:
+    with loaded("lake", tmp_path, rows.generations(21, 500)) as engine:
+        yield engine
+
+
+def append(engine: Engine, seed: int, day: date, prefix: str = "more") -> pa.Table:
+    """Stores some rows of one day."""
+    made = rows.generations(seed, 100, prefix=prefix)
+    of_day = made.filter(pc.equal(pc.cast(made["created_at"], pa.date32()), pa.scalar(day)))
+    assert engine.append(GENERATIONS, of_day, Batch(f"{prefix}-{seed}")).stored == of_day.num_rows > 0
+    return of_day
+
+
+@pytest.mark.parametrize("kind", ["lake", "clickhouse"])
+def test_rollups_change_no_answer_while_rows_come_and_rollups_are_remade(kind: str, tmp_path: Path) -> None:
+    with loaded(kind, tmp_path, rows.generations(22, 500)) as engine:
+        used: set[str] = set()
+        for step in range(4):
+            if step == 1:
+                build_rollups(engine)
+            elif step > 1:
+                append(engine, step, DAYS[step])
+            if step == 3:
+                build_rollups(engine, Window(_start(DAYS[0]), _start(DAYS[2])))
+            for number in range(6):
+                query = questions.some_rollup_question(Random(f"{step}/{number}"))
+                used |= rollups_used(engine, query)
+                from_rows = runner._answer(query, engine.query(compile_grouped(query)))
+                answer = runner.run_grouped(engine, query)
+                assert answer.rows.equals(from_rows.rows), query
+                assert answer.total == from_rows.total
+        assert len(used) >= 3
+
+
+def rollups_used(engine: Engine, query: GroupedQuery) -> set[str]:
+    """The rollup that the planner takes, by its own look at what is fresh."""
+    fingerprints = engine.day_fingerprints(GENERATIONS)
+    for rollup in plan.candidates(query):
+        if plan.split_by(query, rollup, plan.freshness_of(fingerprints, plan.rolled_days(engine, rollup))):
+            return {rollup.name}
+    return set()
+
+
+def test_building_twice_builds_nothing(lake: Engine) -> None:
+    assert build_rollups(lake) == dict.fromkeys(ROLLUP_OF, rows.DAYS)
+    assert build_rollups(lake) == dict.fromkeys(ROLLUP_OF, 0)
+    assert check_rollups(lake) == []
+
+
+def test_only_the_days_whose_rows_changed_are_stale(lake: Engine) -> None:
+    build_rollups(lake)
+    append(lake, 5, DAYS[1])
+    assert all(stale_days(lake, rollup) == [DAYS[1]] for rollup in ROLLUP_OF.values())
+    assert stale_days(lake, MODEL_DAY, Window(_start(DAYS[2]), _start(DAYS[4]))) == []
+    assert build_rollups(lake, Window(_start(DAYS[2]), _start(DAYS[4]))) == dict.fromkeys(ROLLUP_OF, 0)
+    assert build_rollups(lake, Window(_start(DAYS[1]), None)) == dict.fromkeys(ROLLUP_OF, 1)
+    assert stale_days(lake, MODEL_DAY) == []
+
+
+def test_a_window_within_a_day_builds_the_whole_day(lake: Engine) -> None:
+    noon = _start(DAYS[3]) + timedelta(hours=12)
+    assert build_rollups(lake, Window(noon, noon)) == dict.fromkeys(ROLLUP_OF, 1)
+    assert check_rollups(lake) == []
+    assert stale_days(lake, MODEL_DAY) == [day for day in DAYS if day != DAYS[3]]
+
+
+def test_a_rollup_that_differs_from_its_rows_is_found(lake: Engine) -> None:
+    build_rollups(lake)
+    day = DAYS[2]
+    schema = arrow_schema(MODEL_DAY.dataset)
+    tree = exp.select(*(column(name) for name in schema.names)).from_(scan(MODEL_DAY.name))
+    stored = lake.query(tree).cast(schema).filter(pc.field("day") == pa.scalar(day))
+    wrong = stored.set_column(
+        stored.schema.get_field_index("requests"), "requests", pc.add(stored["requests"], pa.scalar(1, pa.int64()))
+    )
+    lake.replace_days(MODEL_DAY.dataset, [day], wrong.slice(0, 2))
+    groups = stored.num_rows
+    # Two groups differ, so both sides of each are counted; the others are missing on one side.
+    assert check_rollups(lake) == [Difference(MODEL_DAY.name, day, groups + 2)]
+
+
+def test_rows_that_come_while_a_rollup_is_made_leave_the_day_stale(lake: Engine) -> None:
+    day = DAYS[3]
+
+    class Interrupted(type(lake)):
+        """The same engine; the first time it sums rows, more rows have just come."""
+
+        def query(self, tree: Any, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:
+            if not came and f"{GENERATIONS.name}.cost" in tree.sql():
+                came.append(append(lake, 9, day))
+            return super().query(tree, window, limits)
+
+    came: list[pa.Table] = []
+    lake.__class__ = Interrupted
+    build_rollups(lake)
+    assert came
+    assert day in stale_days(lake, ROLLUP_OF["rollup_hour_workspace"])
+    assert check_rollups(lake) == []
+    build_rollups(lake)
+    assert stale_days(lake, ROLLUP_OF["rollup_hour_workspace"]) == []
+    assert check_rollups(lake) == []
+
+
+def test_a_days_cost_may_pass_what_a_row_can_hold(tmp_path: Path) -> None:
+    most = Decimal("999999.999999999999")
+    row = {"organisation_id": "org-a", "created_at": rows.FIRST_DAY, "ai_model": "m", "cost": most}
+    table = rows.as_generations([row | {"id": str(number)} for number in range(5)])
+    with loaded("lake", tmp_path, table) as engine:
+        build_rollups(engine)
+        query = a_query(("model",), ("cost",))
+        assert rollups_used(engine, query)
+        assert runner.run_grouped(engine, query).rows["cost"].to_pylist() == [5 * most]
+
+
+instants = st.integers(0, rows.DAYS * 86_400_000 - 1).map(lambda ms: rows.FIRST_DAY + timedelta(milliseconds=ms))
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(instants, instants, st.dictionaries(st.sampled_from(DAYS), st.booleans()))
+def test_the_parts_of_a_split_cover_every_instant_once(one: datetime, other: datetime, fresh: dict[date, bool]) -> None:
+    since, until = min(one, other), max(one, other)
+    split = plan.split_by(a_query(("model",), ("cost",), since, until), MODEL_DAY, fresh)
+    if split is None:
+        return
+    parts = sorted([*split.days, *split.rest], key=lambda window: window.since or since)
+    assert parts[0].since == since
+    assert parts[-1].until == until
+    for before, after in pairwise(parts):
+        assert before.until is not None
+        assert after.since == before.until + timedelta(milliseconds=1)
+    covered = {day for window in split.days for day in days_of(window)}
+    assert all(fresh.get(day, True) for day in covered)
+    assert {day for day, is_fresh in fresh.items() if is_fresh and wholly_within(day, since, until)} <= covered
+
+
+def test_questions_that_a_rollup_cannot_answer_take_none() -> None:
+    none = [
+        a_query(("model",), ("p95_latency",)),
+        a_query(("status_code",), ("requests",)),
+        a_query(("metadata.team",), ("requests",)),
+        a_query(("model", "api_key"), ("requests",)),
+        a_query(("model",), ("requests",), conditions=(Condition("cost_min", 1),)),
+        a_query(("model",), ("requests",), conditions=(Condition("weighted_feedback_min", 1),)),
+        a_query(("model",), ("requests",), conditions=(Condition("configs", ("pc-cache",)),)),
+    ]
+    assert [plan.candidates(query) for query in none] == [[]] * len(none)
+    assert [rollup.name for rollup in plan.candidates(a_query(("model", "workspace"), ("cost",)))] == [MODEL_DAY.name]
+    assert plan.candidates(a_query(("workspace",), ("cost",)))[0].name == "rollup_hour_workspace"
+
+
+def test_every_measure_that_merges_is_kept() -> None:
+    assert {measure.name for measure in ROLLED_UP} == {part.name for part in GENERATIONS.measures if part.merge}
+
+
+def a_query(
+    by: tuple[str, ...],
+    measures: tuple[str, ...],
+    since: datetime = rows.FIRST_DAY,
+    until: datetime = rows.FIRST_DAY + timedelta(days=rows.DAYS),
+    conditions: tuple[Condition, ...] = (),
+) -> GroupedQuery:
+    return GroupedQuery(TenantScope("org-a"), since, until, by, measures, conditions)
+
+
+def days_of(window: Window) -> list[date]:
+    assert window.since is not None
+    assert window.until is not None
+    count = (window.until.date() - window.since.date()).days + 1
+    return [window.since.date() + timedelta(days=number) for number in range(count)]
+
+
+def wholly_within(day: date, since: datetime, until: datetime) -> bool:
+    return since <= _start(day) and _start(day) + timedelta(days=1, milliseconds=-1) <= until
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), rows.FIRST_DAY.tzinfo)
