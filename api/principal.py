@@ -80,7 +80,7 @@ def resolve(session: Session, key_hash: str, now: datetime) -> Principal:
     ).one_or_none()
     if found is None:
         raise Unauthorised
-    key, workspace_slug, workspace_status, member_status = found.tuple()
+    key, workspace_slug, workspace_status, member_status = found
     kind = KeyKind(key.type)
     stranded = key.workspace_id is not None and workspace_status != ACTIVE
     left = key.user_id is not None and member_status != ACTIVE

@@ -11,9 +11,9 @@ from api.health.service import Check, Health, database_check, warehouse_check
 from api.migrations import upgrade
 from api.principal import Gatekeeper
 from api.settings import ApiSettings
-from warehouse.catalog import registry
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
+from warehouse.storage.migrate import migrate
 
 logger = logging.getLogger("api.services")
 
@@ -37,7 +37,7 @@ def running(settings: ApiSettings, clock: Callable[[], datetime]) -> Generator[S
         database = stack.enter_context(closing(Database(settings.resolved_database_url())))
         upgrade(database)
         engine = stack.enter_context(closing(open_engine(settings.warehouse)))
-        for done in engine.create(registry.DATASETS.values()):
+        for done in migrate(engine):
             logger.info("warehouse schema: %s", done)
         yield Services(
             settings=settings,
