@@ -25,7 +25,7 @@ FACETS = ("region", "execution_mode", "image_quality", "image_size")
 _HITS = ("hit", "semantic hit")
 _BUCKETS = tuple(column.name for column in BUCKETS)
 _PAIR, _CELL, _REASON, _NEEDS = "#pair", "#cell", "#reason", "#needs"
-_NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 4
+_NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,11 @@ def _by_cell(cell: pl.Series, cells: Sequence[_Cell]) -> pl.DataFrame:
 def _needs(tariff: Tariff | None) -> int:
     if tariff is None:
         return 0
-    return _NEEDS_IMAGES * tariff.needs_images + _NEEDS_UNITS * tariff.needs_units + _IS_FREE * tariff.is_free
+    if tariff.needs_images:
+        return _NEEDS_IMAGES
+    if tariff.needs_units:
+        return _NEEDS_UNITS
+    return _IS_FREE if tariff.is_free else 0
 
 
 def _reason(columns: Sequence[str]) -> pl.Expr:

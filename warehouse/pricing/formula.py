@@ -114,7 +114,7 @@ def _reference(value: Any, path: str) -> Node:
             return RateRef(name)
         raise PricingError(f"{path}: unknown rate {value!r}; known are {', '.join(sorted(BY_RATE))}")
     try:
-        number = Decimal(value) if isinstance(value, str | int | Decimal) else Decimal("NaN")
+        number = Decimal(value) if isinstance(value, str | Decimal) else Decimal("NaN")
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:
