@@ -38,9 +38,15 @@ class JsonLines(Chunk):
             return self.data.count(b"\n")
         return sum(1 for line in self.data.split(b"\n") if line.strip(_BLANK))
 
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
     def originals(self) -> Sequence[Original]:
-        if self.values is not None:
-            return self.values
+        return self._lines if self.values is None else self.values
+
+    @cached_property
+    def _lines(self) -> Sequence[Original]:
         found: list[Original] = []
         offset = self.offset
         for line in self.data.split(b"\n"):

@@ -25,6 +25,14 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 DELIMITERS = ",;\t|"
 
 
+class UnfitSource(SourceError):
+    """A source that can be read but holds nothing we know; `head` is its start."""
+
+    def __init__(self, message: str, head: bytes) -> None:
+        self.head = head
+        super().__init__(message)
+
+
 class Container(StrEnum):
     """How records lie in a source."""
 
@@ -45,6 +53,9 @@ class Opened:
     """The first JSON objects that could be read."""
     header: Sequence[str]
     """Field names of a table."""
+    header_line: str
+    """The first line of a text table."""
+    head: bytes
     blocks: Iterator[bytes]
     parquet: pq.ParquetFile | None
     close: Callable[[], None]
@@ -81,20 +92,20 @@ def _open(source: Source, on_read: Callable[[int], None], stack: ExitStack) -> O
     if first.startswith(_PARQUET):
         on_read(source.size or 0)
         file = _parquet(source, first, stream, stack)
-        return Opened(source, Container.PARQUET, (), file.schema_arrow.names, iter(()), file, stack.close)
+        return Opened(source, Container.PARQUET, (), file.schema_arrow.names, "", b"", iter(()), file, stack.close)
     on_read(len(first))
     blocks = plain_blocks(cast("BinaryIO", Counted(stream, on_read)), first)
     head, blocks = _head(blocks)
     container = _container(source, head)
     samples = _samples(head, container) if container in {Container.JSON_LINES, Container.JSON_VALUES} else ()
-    header = table_header(head)[0] if container is Container.TEXT_TABLE else ()
-    return Opened(source, container, samples, header, blocks, None, stack.close)
+    header, line = (table_header(head)[0], first_line(head)) if container is Container.TEXT_TABLE else ((), "")
+    return Opened(source, container, samples, header, line, head, blocks, None, stack.close)
 
 
 def _parquet(source: Source, first: bytes, stream: BinaryIO, stack: ExitStack) -> pq.ParquetFile:
     if not stream.seekable():
         # A Parquet file starts at its end: a stream that only runs forward goes through the disk.
-        copy = stack.enter_context(tempfile.TemporaryFile())
+        copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         copy.write(first)
         while block := stream.read(BLOCK_BYTES):
             copy.write(block)
@@ -103,7 +114,7 @@ def _parquet(source: Source, first: bytes, stream: BinaryIO, stack: ExitStack) -
     try:
         return pq.ParquetFile(stream)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{source.name} starts like a Parquet file but is none: {error}") from error
+        raise UnfitSource(f"{source.name} starts like a Parquet file but is none: {error}", first) from error
 
 
 def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -120,7 +131,7 @@ def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 def _container(source: Source, head: bytes) -> Container:
     if head.startswith(_UTF_16) or b"\x00" in head[:1024]:
-        raise SourceError(f"{source.name} is neither UTF-8 text nor Parquet.")
+        raise UnfitSource(f"{source.name} is neither UTF-8 text nor Parquet.", head)
     text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     if not text:
         return Container.EMPTY
@@ -145,13 +156,18 @@ def _samples(head: bytes, container: Container) -> Sequence[Mapping[str, object]
     return found
 
 
+def first_line(head: bytes) -> str:
+    """The first line that is not blank."""
+    line = next((line for line in head.removeprefix(BYTE_ORDER_MARK).splitlines() if line.strip()), b"")
+    return line.decode("utf-8", "replace")
+
+
 def table_header(head: bytes, wanted: Sequence[str] = ()) -> tuple[list[str], str]:
     """Field names and delimiter of a text table, judged by its first line.
 
     The delimiter is the one that finds all `wanted` names, else the one that finds most names.
     """
-    line = next((line for line in head.removeprefix(BYTE_ORDER_MARK).splitlines() if line.strip()), b"")
-    text = line.decode("utf-8", "replace")
+    text = first_line(head)
     found = {mark: [name.strip() for name in next(csv.reader([text], delimiter=mark), [])] for mark in DELIMITERS}
     for mark, names in found.items():
         if wanted and set(wanted) <= set(names):

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.model import Dataset
+from warehouse.ingest.ownership import Ownership
+
 RawRow = Mapping[str, str | list[str] | None]
 """A record as text by raw column; what a text means is the normaliser's business."""
 
@@ -25,6 +29,12 @@ class Original:
     record: int
     offset: int | None
     data: bytes
+    source: str = ""
+    """Where it first came from, when that is not the source it was read from."""
+    format: str = ""
+    """What it is, when that is not what its source is."""
+    context: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What else must be known to read it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +46,8 @@ class Reject:
     source: str
     original: Original
     format: str
-    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
-    """The mapping and the constants that the record was read with, so that it can be read again."""
+    context: Mapping[str, object] = field(default_factory=dict[str, object])
+    """How the record was read (mapping, constants, header), so that it can be read again."""
 
 
 class Chunk(ABC):
@@ -50,6 +60,11 @@ class Chunk(ABC):
     @abstractmethod
     def count(self) -> int:
         """How many records it holds."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """About how many bytes it keeps in memory."""
 
     @abstractmethod
     def originals(self) -> Sequence[Original]:
@@ -66,6 +81,9 @@ class Piece:
     rows: Sequence[tuple[int, RawRow]] = ()
     """(position within the chunk, row)."""
     bad: Sequence[tuple[int, BadRecord]] = ()
+    dataset: Dataset = GENERATIONS
+    owner: Ownership | None = None
+    """Whose the rows are, where that is not the loader's to say."""
 
     @property
     def height(self) -> int:

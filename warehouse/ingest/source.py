@@ -12,7 +12,7 @@ from isal import igzip, isal_zlib
 
 BLOCK_BYTES = 4 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_COMPRESSION_SUFFIXES = (".gz", ".zst")
+_COMPRESSION_SUFFIXES = (".gz", ".zst", ".zstd")
 _INFLATE_ERROR = cast("type[Exception]", isal_zlib.error)
 
 

@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset
 from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, parse_object, raw_schema
 from warehouse.ingest.identity import made_id
-from warehouse.ingest.opening import Opened
-from warehouse.ingest.ownership import Ownership
+from warehouse.ingest.opening import Container, Opened
 from warehouse.ingest.records import BadRecord, Chunk, Original, Piece, RawRow
 
 
@@ -36,9 +37,16 @@ class Format(ABC):
     def pieces(self, opened: Opened, options: ReadOptions) -> Iterator[Piece]:
         """The raw rows of a source, chunk by chunk. Raises: SourceError, UnknownName, SourceDamaged."""
 
-    def owners(self) -> Sequence[Ownership]:
-        """Whose the rows are, where the records themselves say so; `_owner` of a row is a position here."""
-        return ()
+    def context(self, opened: Opened, options: ReadOptions) -> Mapping[str, object]:
+        """How a source is read, as the quarantine tells it, so that a record can be read again."""
+        told: dict[str, object] = {}
+        if opened.container is Container.TEXT_TABLE:
+            told["header"] = opened.header_line
+        if options.mapping:
+            told["mapping"] = dict(options.mapping)
+        if options.constants:
+            told["constants"] = dict(options.constants)
+        return told
 
     def for_quarantine(self, data: bytes) -> bytes:
         """A record's bytes without what must not be stored."""
@@ -56,15 +64,22 @@ class RecordFormat(Format):
     def row(self, record: Mapping[str, object]) -> RawRow:
         """The raw row of a record. Raises: BadRecord."""
 
+    @override
     def fits(self, opened: Opened, options: ReadOptions) -> bool:
         return opened.is_json and any(self.fits_record(record) for record in opened.samples)
 
+    @override
     def pieces(self, opened: Opened, options: ReadOptions) -> Iterator[Piece]:
         for chunk in opened.json_chunks():
-            yield read_rows(chunk, lambda original: self.row(parse_object(original.data)))
+            yield read_rows(chunk, lambda original: self.row(parse_object(original.data)), dataset=self.dataset)
 
 
-def read_rows(chunk: Chunk, row_of: Callable[[Original], RawRow], only: Sequence[int] | None = None) -> Piece:
+def read_rows(
+    chunk: Chunk,
+    row_of: Callable[[Original], RawRow],
+    only: Sequence[int] | None = None,
+    dataset: Dataset = GENERATIONS,
+) -> Piece:
     """A piece of rows made one by one, all of the chunk or those at `only`; rows without an id get one."""
     rows: list[tuple[int, RawRow]] = []
     bad: list[tuple[int, BadRecord]] = []
@@ -80,7 +95,7 @@ def read_rows(chunk: Chunk, row_of: Callable[[Original], RawRow], only: Sequence
         if not isinstance(identifier, str) or not identifier.strip():
             row = {**row, "id": made_id(chunk.base_name, original.record, original.data)}
         rows.append((index, row))
-    return Piece(chunk, None, rows, bad)
+    return Piece(chunk, None, rows, bad, dataset)
 
 
 def field_names(dataset: Dataset) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from typing_extensions import override
+
 from warehouse.errors import SourceError
 from warehouse.ingest.formats.base import Format, ReadOptions
 from warehouse.ingest.formats.json_columns import columns_of, fields_of, read_chunk
@@ -22,11 +24,13 @@ class Metrics(Format):
     name = "metrics"
     description = "Analytics rows of the gateway: NDJSON, a JSON array, one object, or Parquet."
 
+    @override
     def fits(self, opened: Opened, options: ReadOptions) -> bool:
         if options.mapping or opened.container is Container.TEXT_TABLE:
             return False
         return looks_like_metrics(opened.header or fields_of(opened.samples))
 
+    @override
     def pieces(self, opened: Opened, options: ReadOptions) -> Iterator[Piece]:
         columns = columns_of(self.dataset)
         if opened.container is Container.PARQUET:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import orjson
 import polars as pl
@@ -35,7 +36,15 @@ class ParquetRows(Chunk):
     def count(self) -> int:
         return self.table.num_rows
 
+    @property
+    def size(self) -> int:
+        return self.table.nbytes
+
     def originals(self) -> Sequence[Original]:
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> Sequence[Original]:
         rows = self.table.to_pylist()
         return [Original(self.first_record + i, None, as_json(row)) for i, row in enumerate(rows)]
 

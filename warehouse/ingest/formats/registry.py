@@ -2,8 +2,9 @@
 
 from warehouse.errors import UnknownName
 from warehouse.ingest.formats.base import Format, ReadOptions
+from warehouse.ingest.formats.json_columns import fields_of
 from warehouse.ingest.formats.metrics import Metrics
-from warehouse.ingest.opening import Opened
+from warehouse.ingest.opening import Container, Opened, UnfitSource
 
 AUTO = "auto"
 
@@ -18,6 +19,17 @@ def named(name: str) -> Format:
     raise UnknownName("format", name, (AUTO, *(one.name for one in FORMATS)))
 
 
-def detected(opened: Opened, options: ReadOptions) -> Format | None:
-    """The first format that a source fits, by its content; None where nothing does."""
-    return next((one for one in FORMATS if one.fits(opened, options)), None)
+def detected(opened: Opened, options: ReadOptions) -> Format:
+    """The first format that a source fits, by its content. Raises: UnfitSource."""
+    if opened.container is Container.EMPTY:
+        return FORMATS[0]
+    for one in FORMATS:
+        if one.fits(opened, options):
+            return one
+    names = list(opened.header) or fields_of(opened.samples)
+    seen = f"its fields are {', '.join(names[:40])}" if names else "no record in it is a JSON object"
+    raise UnfitSource(
+        f"{opened.source.name} is {opened.container}, but fits no format: {seen}. "
+        f"Name one (allowed: {', '.join(one.name for one in FORMATS)}), or map its fields to columns.",
+        opened.head,
+    )

@@ -1,0 +1,165 @@
+"""Pieces of any sources become one priced Arrow table of a dataset and the rejects among them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.model import Dataset
+from warehouse.ingest.fields import raw_schema
+from warehouse.ingest.formats import registry
+from warehouse.ingest.identity import batch_id
+from warehouse.ingest.normalise import INDEX, OWNER, PIECE, normalise
+from warehouse.ingest.ownership import Ownership
+from warehouse.ingest.reading import Read
+from warehouse.ingest.records import BadRecord, Piece, Reject
+from warehouse.pricing.book import PriceBook
+from warehouse.pricing.cost import price
+from warehouse.settings import CostPolicy
+from warehouse.storage.tables import arrow_schema
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A batch ready to be stored, and what of it cannot be."""
+
+    dataset: Dataset
+    id: str
+    table: pa.Table
+    rejects: Sequence[Reject]
+    reads: Sequence[Read]
+    places: pl.DataFrame
+    """Per row of `table`: `id`, `_piece`, `_index`, `unpriced`."""
+    organisations: Sequence[str]
+    span: tuple[datetime | None, datetime | None]
+    """The first and the last instant of its rows."""
+
+    @property
+    def received(self) -> int:
+        return self.table.num_rows + len(self.rejects)
+
+    @property
+    def source(self) -> str:
+        """The batch's sources in a few words."""
+        names = list(dict.fromkeys(read.source.name for read in self.reads))
+        return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if names else ""
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """What prices rows: the book and the rule which cost counts."""
+
+    book: PriceBook
+    policy: CostPolicy
+
+
+def make_batch(
+    reads: Sequence[Read],
+    owner: Ownership,
+    constants: Mapping[str, str],
+    pricing: Pricing,
+    now: datetime,
+) -> Priced:
+    """The batch of the pieces of some reads, all of one dataset."""
+    reads = [read for read in reads if read.piece is not None]
+    dataset = _pieces(reads)[0].dataset
+    owners = [owner]
+    raw = _raw_frame(dataset, reads, owners)
+    normalised = normalise(raw, dataset, owners, constants)
+    rejects = [_reject(reads[number], index, error) for number, index, error in _bad(reads)]
+    rejects += [_reject(reads[n], index, BadRecord(reason, detail)) for n, index, reason, detail in normalised.rejects]
+    frame = normalised.frame
+    frame = price(frame, pricing.book, pricing.policy) if dataset is GENERATIONS else frame
+    name = batch_id(dataset.name, frame["id"], frame["created_at"])
+    frame = frame.with_columns(
+        pl.lit(name).alias("batch_id"),
+        pl.lit(now.replace(tzinfo=None)).cast(pl.Datetime("us")).alias("ingested_at"),
+        _source_names(reads),
+    )
+    unpriced = pl.col("cost").is_null() if "cost" in frame.columns else pl.lit(value=False)
+    places = frame.select("id", PIECE, INDEX, unpriced.alias("unpriced"))
+    organisations = frame["organisation_id"].unique().sort().to_list()
+    span = frame.select(first=pl.col("created_at").min(), last=pl.col("created_at").max()).row(0)
+    return Priced(dataset, name, to_arrow(frame, dataset), rejects, reads, places, organisations, span)
+
+
+def _source_names(reads: Sequence[Read]) -> pl.Expr:
+    names = pl.Series([read.source.name for read in reads], dtype=pl.String)
+    if names.n_unique() == 1:
+        return pl.lit(names[0]).alias("ingest_source")
+    return pl.lit(names).gather(pl.col(PIECE)).alias("ingest_source")
+
+
+def to_arrow(frame: pl.DataFrame, dataset: Dataset) -> pa.Table:
+    """The frame as the dataset's Arrow table."""
+    schema = arrow_schema(dataset)
+    table = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.newest())
+    return table.cast(schema)
+
+
+def conflict_rejects(batch: Priced, ids: Iterable[str]) -> list[Reject]:
+    """The rejects for rows whose id is stored already with another `created_at`."""
+    found = batch.places.filter(pl.col("id").is_in(list(ids)))
+    reason = "id is stored already with another created_at"
+    return [
+        _reject(batch.reads[number], index, BadRecord(reason, identifier))
+        for identifier, number, index in found.select("id", PIECE, INDEX).iter_rows()
+    ]
+
+
+def reasons_of(rejects: Iterable[Reject]) -> Counter[str]:
+    return Counter(reject.reason for reject in rejects)
+
+
+def _raw_frame(dataset: Dataset, reads: Sequence[Read], owners: list[Ownership]) -> pl.DataFrame:
+    schema = raw_schema(dataset)
+    frames: list[pl.DataFrame] = []
+    singles: list[Mapping[str, object]] = []
+    for number, piece in enumerate(_pieces(reads)):
+        owner = _owner(piece, owners)
+        if piece.frame is not None:
+            frames.append(
+                piece.frame.with_columns(_place(PIECE, number), pl.col(INDEX).cast(pl.Int64), _place(OWNER, owner))
+            )
+        singles += [{PIECE: number, INDEX: index, OWNER: owner, **row} for index, row in piece.rows]
+    whole = schema | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
+    if singles or not frames:
+        frames.append(pl.from_dicts(singles, schema=whole) if singles else pl.DataFrame(schema=whole))
+    return pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
+
+
+def _pieces(reads: Sequence[Read]) -> list[Piece]:
+    return [read.piece for read in reads if read.piece is not None]
+
+
+def _place(name: str, value: int) -> pl.Expr:
+    return pl.lit(value, dtype=pl.Int64).alias(name)
+
+
+def _owner(piece: Piece, owners: list[Ownership]) -> int:
+    if piece.owner is None:
+        return 0
+    for number, owner in enumerate(owners):
+        if owner is piece.owner:
+            return number
+    owners.append(piece.owner)
+    return len(owners) - 1
+
+
+def _bad(reads: Sequence[Read]) -> list[tuple[int, int, BadRecord]]:
+    return [(number, index, error) for number, piece in enumerate(_pieces(reads)) for index, error in piece.bad]
+
+
+def _reject(read: Read, index: int, error: BadRecord) -> Reject:
+    if read.piece is None:
+        raise ValueError("the end of a source has no records")
+    original = read.piece.chunk.originals()[index]
+    name = original.format or (read.format.name if read.format else "")
+    if name:
+        original = replace(original, data=registry.named(name).for_quarantine(original.data))
+    context = {**read.context, **original.context}
+    return Reject(error.reason, error.detail, original.source or read.source.name, original, name, context)
