@@ -262,7 +262,7 @@ class ClickHouseEngine(Engine):
                 summary = client.command(statement.sql(dialect=self.dialect), settings={**session, **alone})
             except DriverError as error:
                 if error.code != ALREADY_RUNNING:
-                    raise translate(error.code, str(error), self.address) from error
+                    raise translate(error.code, str(error) if error.code else _reason(error), self.address) from error
             else:
                 return _written(summary)
             if time.monotonic() > deadline:
@@ -356,17 +356,31 @@ class ClickHouseEngine(Engine):
             yield
         except ClickHouseError as error:
             code = getattr(error, "code", None)
-            raise translate(code, str(error), self.address) from error
+            raise translate(code, str(error) if code else _reason(error), self.address) from error
 
 
 def _open_chdb(path: str) -> Client:
-    Path(path).mkdir(parents=True, exist_ok=True)
     try:
+        Path(path).mkdir(parents=True, exist_ok=True)
         return clickhouse_connect.get_client(interface="chdb", path=path, settings=_SETTINGS)
     except ImportError as error:
         raise ConfigurationError(
-            "A chdb:// warehouse needs the optional package: pip install 'gateledger[chdb]'"
+            "A chdb:// warehouse needs an optional package: pip install 'gateledger[chdb]'"
         ) from error
+    except OSError as error:
+        raise WarehouseError(f"The chDB folder {path} cannot be used: {error.strerror}") from error
+    except ClickHouseError as error:
+        raise WarehouseError(
+            f"chDB cannot open {path}, perhaps because it is in use: only one process can hold a folder, "
+            f"and a process only one folder. {error}"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the innermost error says: the layers above repeat it with addresses of objects."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
 
 
 def _written(summary: object) -> int | None:
