@@ -176,11 +176,11 @@ def _value(dataset: Dataset, name: str) -> exp.Expr:
     measure = dataset.count if name == dataset.count.name else registry.measure(dataset, name)
     if not isinstance(measure, Ratio):
         return exp.column(f"m_{name}")
-    return named(f"{dataset.name}.{name}", _divided(measure))
+    return named(f"{dataset.name}.{name}", divided(measure))
 
 
 @lru_cache
-def _divided(ratio: Ratio) -> exp.Expr:
+def divided(ratio: Ratio) -> exp.Expr:
     """A ratio over the parts of a group. It is scaled before it is divided, so that it is rounded once."""
     numerator: exp.Expr = exp.column(f"m_{ratio.numerator}")
     if ratio.scale != 1:

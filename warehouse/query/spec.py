@@ -136,7 +136,7 @@ def check_condition(of: Filter, value: FilterValue) -> None:
 
 
 def _check_number(of: Filter, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not _is_finite(value):
         raise InvalidInput(f"{of.name} takes a number, not {value!r}")
     if of.minimum is not None and value < of.minimum:
         raise InvalidInput(f"{of.name} is {of.minimum:g} or more, not {value}")
@@ -144,6 +144,10 @@ def _check_number(of: Filter, value: object) -> None:
         raise InvalidInput(f"{of.name} is {of.maximum:g} or less, not {value}")
     if not -_INT64 <= value < _INT64:
         raise InvalidInput(f"{of.name} is too large: {value}")
+
+
+def _is_finite(value: float | Decimal) -> bool:
+    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
 
 
 def _check_text(who: str, value: object) -> None:

@@ -1,0 +1,51 @@
+SELECT
+  k0 AS c0,
+  m_requests AS c1,
+  m_cost AS c2,
+  m_unpriced_requests AS c3,
+  m_total_tokens AS c4,
+  m_error_count AS c5,
+  m_p95_latency AS c6,
+  m_p99_latency AS c7,
+  m_last_seen AS c8,
+  m_first_seen AS c9,
+  CAST(m_total_tokens AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c10,
+  CAST(m_input_units AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c11,
+  CAST(m_output_units AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c12,
+  CAST(m_latency_sum AS DOUBLE) / NULLIF(CAST(m_latency_count AS DOUBLE), 0) AS c13,
+  CAST(m_successes * 100 AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c14,
+  CAST(m_cache_hits * 100 AS DOUBLE) / NULLIF(CAST(m_cache_lookups AS DOUBLE), 0) AS c15,
+  COUNT(*) OVER () AS total
+FROM (
+  SELECT
+    COALESCE("ai_model", '') AS k0,
+    COUNT(*) AS m_requests,
+    CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
+    COUNT(*) FILTER(WHERE "cost" IS NULL) AS m_unpriced_requests,
+    CAST(COALESCE(SUM("total_units"), 0) AS BIGINT) AS m_total_tokens,
+    COUNT(*) FILTER(WHERE NOT "is_success") AS m_error_count,
+    CAST(QUANTILE_CONT("response_time", 0.95) AS DOUBLE) AS m_p95_latency,
+    CAST(QUANTILE_CONT("response_time", 0.99) AS DOUBLE) AS m_p99_latency,
+    MAX("created_at") AS m_last_seen,
+    MIN("created_at") AS m_first_seen,
+    CAST(COALESCE(SUM("req_units"), 0) AS BIGINT) AS m_input_units,
+    CAST(COALESCE(SUM("res_units"), 0) AS BIGINT) AS m_output_units,
+    CAST(COALESCE(SUM("response_time"), 0) AS BIGINT) AS m_latency_sum,
+    COUNT(*) FILTER(WHERE NOT "response_time" IS NULL) AS m_latency_count,
+    COUNT(*) FILTER(WHERE "is_success") AS m_successes,
+    COUNT(*) FILTER(WHERE LOWER("cache_status") IN ('hit', 'semantic hit')) AS m_cache_hits,
+    COUNT(*) FILTER(WHERE NOT "cache_status" IS NULL AND NOT LOWER("cache_status") IN ('disabled', '')) AS m_cache_lookups
+  FROM "generations"
+  WHERE
+    (
+      "created_at" >= CAST('2026-02-01 10:00:00.000' AS TIMESTAMP)
+      AND "created_at" <= CAST('2026-02-28 23:59:59.999' AS TIMESTAMP)
+    )
+    AND "organisation_id" = 'org-1'
+  GROUP BY
+    k0
+) AS groups
+ORDER BY
+  m_requests DESC,
+  k0 ASC
+LIMIT 50

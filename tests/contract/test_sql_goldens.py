@@ -1,0 +1,114 @@
+"""The SQL of questions, as text, on both engines; with `UPDATE_GOLDENS=1` this test writes it anew."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlglot import exp
+
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.registry import public_measures
+from warehouse.catalog.rollups import ROLLUP_OF
+from warehouse.engines.base import Engine, Window
+from warehouse.engines.clickhouse import ClickHouseEngine
+from warehouse.engines.duckdb import DuckDBEngine
+from warehouse.query import plan
+from warehouse.query.compile import compile_grouped
+from warehouse.query.reference import expression_of, spelled
+from warehouse.query.scope import TenantScope
+from warehouse.query.spec import Condition, GroupedQuery, Order
+
+GOLDENS = Path(__file__).with_name("goldens")
+EVERYTHING = tuple(measure.name for measure in public_measures(GENERATIONS))
+SINCE, UNTIL = datetime(2026, 2, 1, 10, tzinfo=UTC), datetime(2026, 2, 28, 23, 59, 59, 999000, tzinfo=UTC)
+
+
+def question(by: tuple[str, ...], *measures: str, **more: object) -> GroupedQuery:
+    asked = {"scope": TenantScope("org-1"), "since": SINCE, "until": UNTIL, "by": by, "measures": measures} | more
+    return GroupedQuery(**asked)  # type: ignore[arg-type]
+
+
+QUESTIONS: dict[str, GroupedQuery] = {
+    "requests_by_model": question(("model",), "requests"),
+    "everything_by_model": question(("model",), *EVERYTHING),
+    "two_keys_ordered_later_page": question(
+        ("status_code", "metadata.team"),
+        "cost",
+        "success_rate",
+        order=(Order("success_rate", "asc"), Order("metadata.team")),
+        limit=20,
+        offset=40,
+    ),
+    "all_without_total": question(("workspace",), "cost", include_total=False, limit=None),
+    "no_workspace_no_row": question(("prompt",), "requests", scope=TenantScope("org-1", frozenset())),
+    "every_filter": question(
+        ("api_key",),
+        "requests",
+        scope=TenantScope("org-1", frozenset({"prod", "o'brien"})),
+        conditions=(
+            Condition("total_units_min", 10),
+            Condition("cost_min", Decimal("0.1")),
+            Condition("cost_max", 5.5),
+            Condition("completion_token_max", 99.5),
+            Condition("status_code", (200, 429)),
+            Condition("weighted_feedback_min", -1.5),
+            Condition("configs", ("pc-1", "")),
+            Condition("api_key_ids", ()),
+            Condition("metadata", (("team", "search"), ("a'b\\", "x"))),
+            Condition("ai_org_model", (("openai", "gpt-4o"), ("bedrock", ""))),
+            Condition("cache_status", ("HIT", "miss")),
+        ),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Engine]]:
+    """Both engines, to spell with; neither is asked anything."""
+    lake = DuckDBEngine(str(tmp_path_factory.mktemp("lake")))
+    yield [lake, ClickHouseEngine.connect("clickhouse://default@127.0.0.1:1/default")]
+    lake.close()
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_questions(engines: list[Engine], name: str) -> None:
+    check(name, {engine.name: pretty(engine, compile_grouped(QUESTIONS[name])) for engine in engines})
+
+
+def test_a_question_split_over_a_rollup_and_rows(engines: list[Engine]) -> None:
+    query = question(("model",), "cost", "avg_latency", "last_seen")
+    fresh = {datetime(2026, 2, day, tzinfo=UTC).date(): day != 10 for day in range(1, 29)}
+    split = plan.split_by(query, ROLLUP_OF["rollup_day_model"], fresh)
+    assert split is not None
+    assert split.rest[0] == Window(SINCE, datetime(2026, 2, 1, 23, 59, 59, 999000, tzinfo=UTC))
+    check("split", {engine.name: pretty(engine, compile_grouped(query, split)) for engine in engines})
+
+
+def test_every_measure(engines: list[Engine]) -> None:
+    """One line per measure: a new one adds its line here."""
+    check(
+        "measures",
+        {
+            engine.name: "\n".join(
+                f"{measure.name}: {spelled(engine, expression_of(GENERATIONS, measure))}"
+                for measure in (*GENERATIONS.measures, *GENERATIONS.ratios)
+            )
+            for engine in engines
+        },
+    )
+
+
+def pretty(engine: Engine, tree: exp.Select) -> str:
+    return engine.lower(tree).sql(dialect=engine.dialect, pretty=True)
+
+
+def check(name: str, texts: dict[str, str]) -> None:
+    for engine, text in texts.items():
+        golden = GOLDENS / f"{name}.{engine}.sql"
+        if os.environ.get("UPDATE_GOLDENS"):
+            golden.parent.mkdir(exist_ok=True)
+            golden.write_text(text + "\n", encoding="utf-8")
+        assert golden.read_text(encoding="utf-8") == text + "\n", f"{golden.name} differs; see the head of this test"
