@@ -7,6 +7,8 @@ from urllib.parse import quote
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from warehouse.logstore.paths import PathFormat
+
 
 class CostPolicy(StrEnum):
     """Which cost a row counts: ours (from the price book) or the one the gateway reported."""
@@ -47,6 +49,10 @@ class WarehouseSettings(BaseSettings):
         validation_alias=AliasChoices("LOG_STORE_URL"),
         description="folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
     )
+    log_store_file_path_format: PathFormat | None = Field(
+        default=None,
+        description="v1 or v2 when every object has that path format: v2 lets a day be listed without the whole store",
+    )
     model_configs_pricing_local_path: Path | None = None
     cost_policy: CostPolicy = Field(
         default=CostPolicy.COMPUTED_ELSE_REPORTED, validation_alias=AliasChoices("GATELEDGER_COST_POLICY")
@@ -65,5 +71,7 @@ class WarehouseSettings(BaseSettings):
             scheme = "clickhouses" if self.clickhouse_tls else "clickhouse"
             user = quote(self.clickhouse_user, safe="")
             password = quote(self.clickhouse_password.get_secret_value(), safe="")
-            return f"{scheme}://{user}:{password}@{self.clickhouse_host}:{self.clickhouse_port}/{self.clickhouse_database}"
+            return (
+                f"{scheme}://{user}:{password}@{self.clickhouse_host}:{self.clickhouse_port}/{self.clickhouse_database}"
+            )
         return str(self.home.absolute() / "lake")

@@ -18,7 +18,11 @@ SQL_START = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|WITH|
 
 def tracked(*suffixes: str) -> list[Path]:
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     return [ROOT / name for name in listed if name.endswith(suffixes) and (ROOT / name).is_file()]
 
@@ -48,7 +52,11 @@ def test_functions_fit_on_a_screen() -> None:
 
 
 def test_names_say_something() -> None:
-    empty = [str(path.relative_to(ROOT)) for path in tracked(".py") if {path.stem, *path.relative_to(ROOT).parts[:-1]} & EMPTY_NAMES]
+    empty = [
+        str(path.relative_to(ROOT))
+        for path in tracked(".py")
+        if {path.stem, *path.relative_to(ROOT).parts[:-1]} & EMPTY_NAMES
+    ]
     assert empty == []
 
 
@@ -78,7 +86,11 @@ def test_no_path_of_one_machine() -> None:
 @pytest.mark.slow
 def test_imports_go_one_way() -> None:
     ran = subprocess.run(
-        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout
 

@@ -242,17 +242,23 @@ def object_id(store: LogStore, found: StoredObject) -> str:
     return sha256(f"{store.url}\n{found.path}\n{found.etag}".encode()).hexdigest()
 
 
-def new_objects(store: LogStore, engine: Engine, prefixes: Sequence[str] = ("",)) -> Iterator[Source]:
+def new_objects(
+    store: LogStore,
+    engine: Engine,
+    prefixes: Sequence[str] = ("",),
+    wanted: Callable[[StoredObject], bool] = lambda _: True,
+) -> Iterator[Source]:
     """The loadable objects of a store that the books do not know, ordered by path; changed ones count as new.
 
-    `prefixes` prunes the listing (`logstore.paths.window_prefixes`). Nothing is remembered: see `remember`.
-    Raises: SourceError, WarehouseError.
+    `prefixes` prunes the listing (`logstore.paths.window_prefixes`), `wanted` chooses among what was listed. Nothing
+    is remembered: see `remember`. Raises: SourceError, WarehouseError.
     """
-    listed = (found for prefix in prefixes for found in store.list(prefix) if is_loadable(found.path))
-    yield from _read_ahead(store, _unknown(listed, store, engine))
+    listed = (found for prefix in prefixes for found in store.list(prefix) if is_loadable(found.path) and wanted(found))
+    yield from _read_ahead(store, unknown(listed, store, engine))
 
 
-def _unknown(listed: Iterator[StoredObject], store: LogStore, engine: Engine) -> Iterator[StoredObject]:
+def unknown(listed: Iterator[StoredObject], store: LogStore, engine: Engine) -> Iterator[StoredObject]:
+    """Those of the listed objects that the books do not know, in their order. Raises: WarehouseError."""
     while chunk := list(islice(listed, _BOOKS_CHUNK)):
         ids = {object_id(store, found): found for found in chunk}
         times = [_to_ms(found.last_modified) for found in chunk]

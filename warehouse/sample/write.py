@@ -17,9 +17,7 @@ from warehouse.sample.spec import SampleFormat, SampleReport, SampleSpec
 from warehouse.sample.world import World, world_of
 
 
-def write_sample(
-    spec: SampleSpec, to: Path, on_progress: Callable[[int], None] = lambda _: None
-) -> SampleReport:
+def write_sample(spec: SampleSpec, to: Path, on_progress: Callable[[int], None] = lambda _: None) -> SampleReport:
     """Write the sample below a folder (made if missing): the same spec writes the same bytes.
 
     `on_progress` hears how many records are written. `metrics` makes one `metrics.ndjson.gz` per workspace and hour, `log-objects` one JSON file per request.

@@ -1,0 +1,150 @@
+"""The parts that a command works with, opened from the environment when first asked for."""
+
+import atexit
+import os
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from pydantic import ValidationError
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from api.db import Database
+from api.errors import NotFound
+from api.migrations import upgrade
+from api.organisations.service import Bootstrap, bootstrap
+from api.settings import ApiSettings
+from api.workspaces.service import ownership_of, slugs_of
+from warehouse.engines.base import Engine
+from warehouse.engines.open import open_engine
+from warehouse.errors import ConfigurationError
+from warehouse.ingest.load import Loader
+from warehouse.ingest.ownership import Ownership
+from warehouse.logstore.store import LogStore
+from warehouse.pricing.sources import open_book
+from warehouse.storage.migrate import migrate
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTenant:
+    """Who a sample belongs to."""
+
+    organisation_id: str
+    organisation_name: str
+    workspaces: tuple[str, ...]
+    """Slugs, the default workspace first."""
+
+
+class Local:
+    """Settings, database, warehouse and loader of this environment. Opened when asked for, closed at exit or before."""
+
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+        atexit.register(self._opened.close)
+
+    def close(self) -> None:
+        """Give back what was opened; what is asked for later is opened anew."""
+        self._opened.close()
+        for part in ("database", "engine"):
+            self.__dict__.pop(part, None)
+
+    @cached_property
+    def settings(self) -> ApiSettings:
+        """The settings of the environment. Raises: ConfigurationError that names the variable."""
+        try:
+            return ApiSettings()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]).upper()
+            raise ConfigurationError(f"{name}: {first['msg']} (it is {first.get('input')!r})") from None
+
+    @cached_property
+    def database(self) -> Database:
+        """The relational database, at the newest schema."""
+        database = Database(self.settings.resolved_database_url())
+        self._opened.callback(database.close)
+        upgrade(database)
+        return database
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The warehouse, at the newest schema."""
+        engine = open_engine(self.settings.warehouse)
+        self._opened.callback(engine.close)
+        migrate(engine)
+        return engine
+
+    @contextmanager
+    def session(self, *, writes: bool = False) -> Generator[Session]:
+        """One transaction. Raises: ConfigurationError when the database does not answer."""
+        try:
+            with self.database.transaction(writes=writes) as session:
+                yield session
+        except SQLAlchemyError as error:
+            raise ConfigurationError(f"the database does not answer: {error}") from error
+
+    def prepare(self) -> None:
+        """Bring both schemas up to date before servers start, so that a wrong setting is told at once."""
+        self.prepare_database()
+        _ = self.engine
+
+    def prepare_database(self) -> None:
+        """Open the relational database and bring its schema up to date."""
+        with self.session() as session:
+            session.execute(select(1))
+
+    def initialise(self, organisation: str, owner_email: str, *, new_key: bool) -> Bootstrap:
+        """The first organisation, made once; and the warehouse's tables."""
+        with self.session(writes=True) as session:
+            made = bootstrap(
+                session, organisation=organisation, owner_email=owner_email, now=datetime.now(UTC), new_key=new_key
+            )
+        _ = self.engine
+        return made
+
+    def ownership(self, workspace: str | None = None) -> Ownership:
+        """Who owns records that name nobody. Raises: NotFound before `init`, Forbidden for an unknown workspace."""
+        with self.session() as session:
+            return ownership_of(session, workspace=workspace)
+
+    def loader(self, workspace: str | None = None) -> Loader:
+        """What loads records into the warehouse, priced by the book in force."""
+        settings = self.settings
+        ownership = self.ownership(workspace)
+        book = open_book(settings.warehouse.model_configs_pricing_local_path)
+        return Loader(self.engine, book, settings.warehouse.cost_policy, ownership, settings.quarantine_folder)
+
+    def log_store(self) -> LogStore | None:
+        """The log store of LOG_STORE_URL, or None when none is set."""
+        url = self.settings.warehouse.log_store_url
+        return LogStore.open(url.get_secret_value(), os.environ) if url else None
+
+    def sample_tenant(self) -> SampleTenant | None:
+        """The first organisation and its workspaces, or None where `init` has not run (nothing is created)."""
+        if self.settings.database_url is None and not (self.settings.home / "gateledger.db").exists():
+            return None
+        database = Database(self.settings.resolved_database_url())
+        try:
+            if not inspect(database.engine).has_table("organisations"):
+                return None
+        finally:
+            database.close()
+        try:
+            ownership = self.ownership()
+        except NotFound:
+            return None
+        slugs = ownership.known[ownership.organisation_id]
+        first = (ownership.workspace_slug,)
+        return SampleTenant(
+            ownership.organisation_id, ownership.organisation_name, first + tuple(sorted(slugs - set(first)))
+        )
+
+    def workspace_slugs(self, references: tuple[str, ...]) -> frozenset[str]:
+        """Slugs of workspaces named by slug or id. Raises: Forbidden for an unknown one."""
+        owner = self.ownership()
+        with self.session() as session:
+            return slugs_of(session, owner.organisation_id, references)

@@ -1,0 +1,30 @@
+"""Sums by day and hour, rebuilt where the rows under them changed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from pipelines.assets.generations import generations
+from pipelines.metadata import describe_rollups
+from pipelines.partitions import DAYS, day_of, window_of
+from pipelines.resources import WRITES, Ledger
+from warehouse.catalog.rollups import ROLLUPS
+from warehouse.rollups import build_rollups
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            rollup.name, deps=[generations], group_name="rollups", description=rollup.description, partitions_def=DAYS
+        )
+        for rollup in ROLLUPS
+    ],
+    partitions_def=DAYS,
+    pool=WRITES,
+)
+def rollups(context: dg.AssetExecutionContext, ledger: Ledger) -> Iterator[dg.MaterializeResult[Any]]:
+    """Every rollup of the day, made equal to its rows."""
+    built = build_rollups(ledger.engine(), window_of(day_of(context.partition_key)))
+    for rollup in ROLLUPS:
+        yield dg.MaterializeResult(asset_key=rollup.name, metadata=describe_rollups(built, rollup.name))

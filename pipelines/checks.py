@@ -1,0 +1,56 @@
+"""What has to hold in the warehouse, looked at after every run and shown beside the assets."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from pipelines.assets.generations import generations
+from pipelines.metadata import describe_books, describe_differences, describe_freshness, describe_unpriced
+from pipelines.resources import Ledger
+from warehouse.catalog.rollups import ROLLUPS
+from warehouse.engines.base import Window
+from warehouse.query.checks import conservation, freshness, unpriced_share
+from warehouse.rollups import check_rollups
+
+LOOKBACK = timedelta(days=35)
+UNPRICED_SHARE_LIMIT = 0.05
+STALE_AFTER = timedelta(hours=26)
+
+
+@dg.asset_check(
+    asset=generations, blocking=True, description="received = stored + duplicates + rejected, and the rows are there."
+)
+def books_balance(ledger: Ledger) -> dg.AssetCheckResult:
+    """Every batch of the books adds up, and as many rows carry its id as it says it stored."""
+    found = conservation(ledger.engine(), Window())
+    return dg.AssetCheckResult(passed=found.is_kept, metadata=describe_books(found))
+
+
+@dg.asset_check(asset=generations, description="Few rows have no cost.")
+def unpriced_rows(ledger: Ledger) -> dg.AssetCheckResult:
+    """The share of rows without a cost over the last weeks, by reason."""
+    now = ledger.now()
+    found = unpriced_share(ledger.engine(), Window(now - LOOKBACK, now))
+    passed = found.share <= UNPRICED_SHARE_LIMIT
+    return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=describe_unpriced(found))
+
+
+@dg.asset_check(asset=generations, description="Rows keep coming.")
+def rows_are_fresh(ledger: Ledger) -> dg.AssetCheckResult:
+    """The newest row is not older than a day and a bit."""
+    found = freshness(ledger.engine(), ledger.now())
+    passed = found.age is not None and found.age <= STALE_AFTER
+    return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=describe_freshness(found))
+
+
+@dg.multi_asset_check(specs=[dg.AssetCheckSpec("equals_rows", asset=rollup.name) for rollup in ROLLUPS])
+def rollups_equal_rows(ledger: Ledger) -> Iterator[dg.AssetCheckResult]:
+    """Every rollup of the last weeks gives the same sums as the rows."""
+    now = ledger.now()
+    differences = check_rollups(ledger.engine(), Window(now - LOOKBACK, now))
+    for rollup in ROLLUPS:
+        wrong = [difference for difference in differences if difference.rollup == rollup.name]
+        yield dg.AssetCheckResult(
+            asset_key=rollup.name, check_name="equals_rows", passed=not wrong, metadata=describe_differences(wrong)
+        )

@@ -1,0 +1,104 @@
+"""What an operator sees beside a materialization."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+from warehouse.ingest.load import LoadReport
+
+from warehouse.ingest.daily import DayInventory
+from warehouse.pricing.book import PriceBook
+from warehouse.query.checks import Conservation, Freshness, UnpricedShare
+from warehouse.rollups import Difference
+
+Metadata = Mapping[str, Any]
+SHOWN = 20
+"""How many of a list an operator is shown."""
+
+
+def describe_book(book: PriceBook) -> Metadata:
+    """Providers, models and prices in force, and what could not be used."""
+    prices = Counter(row.provider for row in book.rows())
+    problems = book.problems()
+    return {
+        "providers": len(prices),
+        "prices": sum(prices.values()),
+        "problems": len(problems),
+        "problem list": dg.MetadataValue.md("\n".join(f"- {problem}" for problem in problems) or "none"),
+        "prices by provider": dg.MetadataValue.json(dict(prices)),
+    }
+
+
+def describe_inventory(found: DayInventory) -> Metadata:
+    """Objects and bytes of a day, and how many are new."""
+    return {
+        "objects": found.objects,
+        "bytes": found.size_bytes,
+        "new objects": found.new_objects,
+        "new bytes": found.new_bytes,
+    }
+
+
+def describe_load(report: LoadReport) -> Metadata:
+    """The books of a load, why records were rejected, and where those lie."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": report.stored,
+        "received": report.received,
+        "stored": report.stored,
+        "duplicates": report.duplicates,
+        "rejected": report.rejected,
+        "unpriced": report.unpriced,
+        "batches": report.batches,
+        "seconds": round(report.seconds, 3),
+        "rows per second": round(report.received / report.seconds) if report.seconds else 0,
+    }
+    if report.rejected:
+        metadata["reasons"] = dg.MetadataValue.json(dict(report.reasons))
+        metadata["quarantine"] = dg.MetadataValue.path(str(report.quarantine))
+    return metadata
+
+
+def describe_rollups(built: Mapping[str, int], name: str) -> Metadata:
+    """How many days of a rollup were rebuilt."""
+    return {"days rebuilt": built.get(name, 0)}
+
+
+def describe_books(found: Conservation) -> Metadata:
+    """The sums of the books, and the batches that do not add up."""
+    return {
+        "batches": found.batches,
+        "received": found.received,
+        "stored": found.stored,
+        "duplicates": found.duplicates,
+        "rejected": found.rejected,
+        "imbalances": dg.MetadataValue.json([asdict(imbalance) for imbalance in found.imbalances[:SHOWN]]),
+    }
+
+
+def describe_unpriced(found: UnpricedShare) -> Metadata:
+    """How many requests have no cost, and why."""
+    return {
+        "requests": found.requests,
+        "unpriced": found.unpriced,
+        "share": found.share,
+        "reasons": dg.MetadataValue.json(dict(found.reasons)),
+    }
+
+
+def describe_freshness(found: Freshness) -> Metadata:
+    """When the newest request was made and the newest batch loaded."""
+    return {
+        "newest request": str(found.last_request_at or "none"),
+        "newest batch": str(found.last_batch_at or "none"),
+        "age": str(found.age or "none"),
+    }
+
+
+def describe_differences(found: Sequence[Difference]) -> Metadata:
+    """The days whose sums are not those of the rows."""
+    return {
+        "days that differ": len(found),
+        "days": dg.MetadataValue.json([str(difference.day) for difference in found[:SHOWN]]),
+    }

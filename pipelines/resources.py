@@ -1,0 +1,61 @@
+"""What assets work with: the same parts as the command line, opened from the environment once per run."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import dagster as dg
+from pydantic import PrivateAttr
+from warehouse.ingest.load import LoadReport
+
+from api.cli.local import Local
+from warehouse.engines.base import Engine
+from warehouse.errors import ConfigurationError
+from warehouse.ingest.daily import DailyLogs, DayInventory
+from warehouse.pricing.book import PriceBook
+from warehouse.pricing.sources import open_book
+
+WRITES = "warehouse_writes"
+"""The pool of every run that writes to the warehouse (dagster.yaml gives pools one slot)."""
+
+
+class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
+    """Warehouse, prices and log store by the environment (GATELEDGER_HOME, WAREHOUSE_URL, LOG_STORE_URL, …)."""
+
+    _local: Local = PrivateAttr(default_factory=Local)
+
+    def engine(self) -> Engine:
+        """The warehouse, at the newest schema."""
+        return self._local.engine
+
+    def book(self) -> PriceBook:
+        """The price book in force."""
+        return open_book(self._local.settings.warehouse.model_configs_pricing_local_path)
+
+    def now(self) -> datetime:
+        """The present, in UTC."""
+        return datetime.now(UTC)
+
+    def watches(self) -> bool:
+        """True when LOG_STORE_URL names a log store."""
+        return self._local.settings.warehouse.log_store_url is not None
+
+    def inventory(self, day: date) -> DayInventory:
+        """What the log store holds for a day."""
+        return self._logs().inventory(day)
+
+    def load_day(self, day: date, say: Callable[[str], None]) -> LoadReport:
+        """Load what is new for a day; `say` hears of the progress."""
+
+        def progress(done: object) -> None:
+            say(str(done))
+
+        return self._logs().load(self._local.loader(), day, self.now(), progress)
+
+    def _logs(self) -> DailyLogs:
+        store = self._local.log_store()
+        if store is None:
+            raise ConfigurationError(
+                "LOG_STORE_URL is not set: a folder, s3://, gs:// or az:// URL of the gateway's log store"
+            )
+        settings = self._local.settings.warehouse
+        return DailyLogs(store, self.engine(), self._local.ownership(), settings.log_store_file_path_format)

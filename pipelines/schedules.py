@@ -1,0 +1,26 @@
+"""What runs by the clock, in UTC."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from pipelines.jobs import load_logs, maintain_warehouse, refresh_prices
+
+CATCH_UP = timedelta(hours=2)
+"""For so long after midnight the day before is loaded too: its last objects come late."""
+
+
+@dg.schedule(job=load_logs, cron_schedule="5 * * * *", execution_timezone="UTC")
+def hourly_load(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """Today's logs, and shortly after midnight yesterday's once more."""
+    now = context.scheduled_execution_time.astimezone(UTC) if context.scheduled_execution_time else datetime.now(UTC)
+    for day in dict.fromkeys((now.date(), (now - CATCH_UP).date())):
+        yield dg.RunRequest(partition_key=day.isoformat(), run_key=f"{now.isoformat()}:{day.isoformat()}")
+
+
+daily_prices = dg.ScheduleDefinition(job=refresh_prices, cron_schedule="30 0 * * *", execution_timezone="UTC")
+
+nightly_maintenance = dg.ScheduleDefinition(
+    job=maintain_warehouse, cron_schedule="15 2 * * *", execution_timezone="UTC"
+)
