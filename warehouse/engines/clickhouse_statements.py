@@ -95,7 +95,10 @@ def parts_version(name: str, database: str, topology: Topology) -> exp.Select:
             this=function("cluster", exp.Literal.string(topology.cluster or ""), exp.column("parts", table="system"))
         )
         keys.append(function("hostName"))
-    newest = (function("max", column("max_block_number")), function("max", column("data_version")))
+    # A part that was mutated carries a version above its blocks; else the field only says where it began.
+    mutated = exp.GT(this=column("data_version"), expression=column("max_block_number"))
+    mutation = function("if", mutated, column("data_version"), exp.Literal.number(0))
+    newest = (function("max", column("max_block_number")), function("max", mutation))
     state = function("tuple", *keys, function("sum", column("rows")), *newest)
     per_partition = (
         exp.select(exp.alias_(function("cityHash64", state), "state"), exp.alias_(function("count"), "parts"))
