@@ -6,13 +6,11 @@ from pipelines.assets.gateway_logs import gateway_logs
 from pipelines.assets.generations import generations
 from pipelines.assets.prices import model_prices
 from pipelines.assets.rollups import rollups
-from pipelines.partitions import DAYS
 from pipelines.resources import WRITES, Ledger
 
 load_logs = dg.define_asset_job(
     "load_logs",
     selection=dg.AssetSelection.assets(gateway_logs, generations, rollups),
-    partitions_def=DAYS,
     executor_def=dg.in_process_executor,
     description="Load what is new in the log store for a day, and bring its rollups up to date.",
 )
