@@ -99,12 +99,12 @@ def test_of_two_compactions_of_the_same_files_one_gives_way(tmp_path: Path, engi
             ]
         )
         token = token_sum(parse(file.path) for file in files)
-        written = table.store.write("generations", new_file(date(2026, 3, 1), rows.schema, token), rows)
-        rewrites.append((table, files, [(written, rows)]))
-    outcomes = [table.rewrite(files, new) for table, files, new in rewrites]
+        written = table.store.write(GENERATIONS, new_file(date(2026, 3, 1), rows.schema, token), rows)
+        rewrites.append((table, files, written, rows))
+    outcomes = [table.rewrite(files, new, rows) for table, files, new, rows in rewrites]
     assert outcomes == [True, False]
     assert total(engine) == worker.expected(6) == total(other)
-    loser = rewrites[1][2][0][0].file.path
+    loser = rewrites[1][2].file.path
     assert tables[1].store.missing("generations", [loser]) == [loser]
     other.close()
 
@@ -171,7 +171,7 @@ def test_a_reader_with_a_list_of_swept_files_asks_again(engine: DuckDBEngine, tm
 def test_the_sweep_waits_for_the_grace_and_spares_what_is_live(engine: DuckDBEngine) -> None:
     fill(engine, 3)
     table = table_of(engine)
-    orphan = table.store.write("generations", new_file(date(2026, 3, 1), worker.SCHEMA), worker.rows_of([1]))
+    orphan = table.store.write(GENERATIONS, new_file(date(2026, 3, 1), worker.SCHEMA), worker.rows_of([1]))
     assert sweep(table, LATER) == []
     assert sweep(table, LATER + timedelta(minutes=59)) == []
     assert table.store.missing("generations", [orphan.file.path]) == []
@@ -188,11 +188,11 @@ def test_a_writer_that_slept_past_the_sweep_writes_its_files_again(
     whole = DiskStore.write
     orphaned: list[str] = []
 
-    def write(store: DiskStore, name: str, file, rows):
-        written = whole(store, name, file, rows)
+    def write(store: DiskStore, dataset, file, rows):
+        written = whole(store, dataset, file, rows)
         if not orphaned:
             orphaned.append(file.path)
-            store.delete(name, [file.path])
+            store.delete(dataset.name, [file.path])
         return written
 
     monkeypatch.setattr(DiskStore, "write", write)

@@ -15,7 +15,7 @@ from warehouse.storage.lake_compaction import FULL_FILE_ROWS, mergeable
 from warehouse.storage.lake_dedupe import Incoming
 from warehouse.storage.lake_delta import Live
 from warehouse.storage.lake_names import fingerprint, new_file, parse, schema_id, token_sum
-from warehouse.storage.lake_parquet import ROW_GROUP_ROWS, conform, days_of, sorted_by_day, statistics, write_parquet
+from warehouse.storage.lake_parquet import ROW_GROUP_ROWS, conform, days_of, layout, statistics, write_parquet
 from warehouse.storage.lake_snapshot import Snapshot
 
 EVENTS = Dataset(
@@ -53,10 +53,10 @@ def events(*rows: tuple[str, datetime]) -> pa.Table:
     return pa.table(values, schema=schema)
 
 
-def stored(tmp_path, rows: pa.Table) -> str:
+def stored(tmp_path, rows: pa.Table, dataset: Dataset = EVENTS) -> str:
     path = tmp_path / f"{len(list(tmp_path.iterdir()))}.parquet"
     with path.open("xb") as sink:
-        write_parquet(rows, sink)
+        write_parquet(dataset, rows, sink)
     return str(path)
 
 
@@ -102,12 +102,15 @@ def test_a_file_keeps_small_row_groups_and_exact_money(tmp_path) -> None:
 def test_rows_are_split_by_utc_day_and_sorted() -> None:
     edge = datetime.fromisoformat("2026-03-01T23:59:59.999999")
     rows = events(("d", edge + timedelta(microseconds=1)), ("c", edge), ("b", NOON), ("a", NOON - timedelta(hours=1)))
-    parts = sorted_by_day(EVENTS, rows, days_of(EVENTS, rows))
-    assert {day.isoformat(): part["id"].to_pylist() for day, part in parts.items()} == {
-        "2026-03-01": ["b", "a", "c"],
-        "2026-03-02": ["d"],
-    }
-    assert sorted_by_day(EVENTS, rows.slice(0, 0), days_of(EVENTS, rows.slice(0, 0))) == {}
+    days = days_of(EVENTS, rows)
+
+    def ids(parts: dict[date, pa.Array]) -> dict[str, list[str]]:
+        return {day.isoformat(): rows.take(numbers)["id"].to_pylist() for day, numbers in parts.items()}
+
+    assert ids(layout(EVENTS, rows, days)) == {"2026-03-01": ["b", "a", "c"], "2026-03-02": ["d"]}
+    assert ids(layout(EVENTS, rows, days, pa.array([1, 3]))) == {"2026-03-01": ["a", "c"]}
+    assert layout(EVENTS, rows, days, pa.array([], pa.int64())) == {}
+    assert layout(EVENTS, rows.slice(0, 0), days.slice(0, 0)) == {}
 
 
 def test_bounds_are_rounded_outwards_to_the_millisecond() -> None:
@@ -140,7 +143,7 @@ def test_every_catalog_column_can_be_written(tmp_path) -> None:
     schema = arrow_schema(GENERATIONS)
     row = {"organisation_id": "o", "id": "x", "created_at": NOON, "metadata.key": ["k"], "metadata.value": ["v"]}
     rows = pa.Table.from_pylist([row], schema=schema)
-    assert pq.ParquetFile(stored(tmp_path, rows)).read().equals(rows)
+    assert pq.ParquetFile(stored(tmp_path, rows, GENERATIONS)).read().equals(rows)
 
 
 def test_duplicates_and_conflicts_within_a_batch() -> None:

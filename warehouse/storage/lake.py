@@ -5,6 +5,7 @@ library when another came first.
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +19,7 @@ from warehouse.errors import ConfigurationError, InvalidInput, WarehouseError
 from warehouse.storage.lake_dedupe import Incoming
 from warehouse.storage.lake_delta import Added, CommitConflict, DeltaLog, Live
 from warehouse.storage.lake_names import PARTITION, new_file
-from warehouse.storage.lake_parquet import conform, days_of, sorted_by_day, statistics, statistics_columns
+from warehouse.storage.lake_parquet import conform, days_of, layout, statistics, statistics_columns
 from warehouse.storage.lake_snapshot import NO_TABLE, Snapshot
 from warehouse.storage.lake_store import LakeStore, Written
 from warehouse.storage.tables import arrow_schema
@@ -152,7 +153,7 @@ class LakeTable:
                 f"rows of {self.name} lie on days that are not replaced: {', '.join(map(str, strangers))}"
             )
         self._shape_once()
-        prepared = self._prepare(rows, of_rows, pa.array(range(rows.num_rows), pa.int64()))
+        prepared = self._prepare(rows, of_rows, None)
         try:
             for _ in range(_ATTEMPTS):
                 with self._locked():
@@ -167,9 +168,10 @@ class LakeTable:
         self._discard(prepared)
         raise WarehouseError(f"other writers of {self.name} were faster {_ATTEMPTS} times; try again")
 
-    def rewrite(self, old: Sequence[Live], new: Sequence[tuple[Written, pa.Table]]) -> bool:
-        """Put new files with the same rows in the place of old ones; False (and no trace) when those have changed."""
-        prepared = self._describe(new)
+    def rewrite(self, old: Sequence[Live], new: Written, rows: pa.Table) -> bool:
+        """Put a file with the same rows in the place of old ones; False (and no trace) when those have changed."""
+        written, added = self._described(new, rows)
+        prepared = _Prepared((written,), (added,))
         try:
             with self._locked():
                 live = {file.path for file in self._writer.live()}
@@ -249,24 +251,24 @@ class LakeTable:
         probed.update(rest)
         return hits
 
-    def _prepare(self, rows: pa.Table, days: pa.ChunkedArray, keep: pa.Array) -> _Prepared:
-        if len(keep) < rows.num_rows:
-            rows, days = rows.take(keep), days.take(keep)
-        done: list[tuple[Written, pa.Table]] = []
-        try:
-            for day, part in sorted_by_day(self.dataset, rows, days).items():
-                done.append((self.store.write(self.name, new_file(day, part.schema), part), part))
-        except BaseException:
-            self.store.delete(self.name, [written.file.path for written, _ in done])
-            raise
-        return self._describe(done)
+    def _prepare(self, rows: pa.Table, days: pa.ChunkedArray, kept: pa.Array | None) -> _Prepared:
+        """Write the kept rows (None for all), one durable file per day, several at a time."""
+        parts = layout(self.dataset, rows, days, kept)
 
-    def _describe(self, written: Sequence[tuple[Written, pa.Table]]) -> _Prepared:
-        added = tuple(
-            Added(w.file.path, w.file.day.isoformat(), w.size_bytes, statistics(self.dataset, rows), w.written_at_ms)
-            for w, rows in written
-        )
-        return _Prepared(tuple(w for w, _ in written), added)
+        def write(day: date) -> tuple[Written, Added]:
+            part = rows.take(parts[day])
+            return self._described(self.store.write(self.dataset, new_file(day, part.schema), part), part)
+
+        with ThreadPoolExecutor(max(1, min(len(parts), pa.cpu_count()))) as pool:
+            started = [pool.submit(write, day) for day in parts]
+        if any(task.exception() for task in started):
+            self.store.delete(self.name, [task.result()[0].file.path for task in started if not task.exception()])
+        done = [task.result() for task in started]
+        return _Prepared(tuple(written for written, _ in done), tuple(added for _, added in done))
+
+    def _described(self, written: Written, rows: pa.Table) -> tuple[Written, Added]:
+        day, stats = written.file.day.isoformat(), statistics(self.dataset, rows)
+        return written, Added(written.file.path, day, written.size_bytes, stats, written.written_at_ms)
 
     def _commit(
         self, added: Sequence[Added], removed: Sequence[Live] = (), *, batch: str | None = None, new_rows: bool = True

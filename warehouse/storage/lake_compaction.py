@@ -13,7 +13,6 @@ from warehouse.storage.lake import LakeTable
 from warehouse.storage.lake_delta import Live
 from warehouse.storage.lake_names import new_file, parse, token_sum
 from warehouse.storage.lake_parquet import sorted_rows
-from warehouse.storage.lake_store import Written
 from warehouse.storage.tables import arrow_schema
 
 FULL_FILE_ROWS = 524_288
@@ -58,8 +57,8 @@ def _merge(table: LakeTable, day: date, old: Sequence[Live]) -> bool:
     except FileNotFoundError:  # another compaction was first, and the sweep after it
         return False
     token = token_sum(parse(file.path) for file in old)
-    written: Written = table.store.write(table.name, new_file(day, rows.schema, token), rows)
-    return table.rewrite(old, [(written, rows)])
+    written = table.store.write(table.dataset, new_file(day, rows.schema, token), rows)
+    return table.rewrite(old, written, rows)
 
 
 def _read(paths: Sequence[str], schema: pa.Schema) -> pa.Table:

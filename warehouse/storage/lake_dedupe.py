@@ -43,6 +43,8 @@ class Incoming:
 
     def verdict(self) -> Verdict:
         """The first row of an unknown id is new; a row at its id's instant is a duplicate, at another a conflict."""
+        if self._known.is_empty() and len(self._ids) == len(self._rows):
+            return Verdict(self._rows["row"].to_arrow(), 0, ())
         judged = self._rows.join(self._known, on="id", how="left", maintain_order="left").with_columns(
             first=pl.col("id").is_first_distinct(), settled_at=pl.coalesce("known_at", pl.col("at").first().over("id"))
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from warehouse.catalog.model import Dataset
 from warehouse.errors import ConfigurationError, WarehouseError
 from warehouse.storage import lake_log
 from warehouse.storage.lake_names import DataFile
@@ -73,14 +74,14 @@ class DiskStore(LakeStore):
             return None
         return status.st_mtime_ns, status.st_ino
 
-    def write(self, table: str, file: DataFile, rows: pa.Table) -> Written:
-        path = self._root / table / file.path
+    def write(self, dataset: Dataset, file: DataFile, rows: pa.Table) -> Written:
+        path = self._root / dataset.name / file.path
         try:
             try:
                 new_folder = not path.parent.exists()
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as sink:
-                    write_parquet(rows, sink)
+                    write_parquet(dataset, rows, sink)
                     sink.flush()
                     os.fsync(sink.fileno())
                 lake_log.sync_folder(path.parent)

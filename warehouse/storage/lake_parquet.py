@@ -14,15 +14,24 @@ from warehouse.errors import InvalidInput
 from warehouse.storage.tables import arrow_schema
 
 ROW_GROUP_ROWS = 32_768
-_DAY_OF_ROW = "day of the row"
+_DAY, _NUMBER = "day of the row", "number of the row"
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def write_parquet(rows: pa.Table, sink: BinaryIO) -> None:
+def write_parquet(dataset: Dataset, rows: pa.Table, sink: BinaryIO) -> None:
     """Write rows in their order, in row groups small enough for statistics to skip other tenants."""
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd", store_decimal_as_integer=True) as writer:
+    # Nearly every id, instant and amount is another one: a dictionary of them takes a fifth more time and room.
+    repeated = [name for name in rows.schema.names if not _mostly_distinct(dataset, name)]
+    options: dict[str, Any] = {"compression": "zstd", "store_decimal_as_integer": True, "use_dictionary": repeated}
+    with pq.ParquetWriter(sink, rows.schema, **options) as writer:
         for start in range(0, max(rows.num_rows, 1), ROW_GROUP_ROWS):
             writer.write_table(rows.slice(start, ROW_GROUP_ROWS), row_group_size=ROW_GROUP_ROWS)
+
+
+def _mostly_distinct(dataset: Dataset, name: str) -> bool:
+    if name == dataset.id_column:
+        return True
+    return dataset.has_column(name) and dataset.column(name).kind in (Kind.INSTANT, Kind.MONEY)
 
 
 def conform(dataset: Dataset, rows: pa.Table) -> pa.Table:
@@ -60,15 +69,21 @@ def sorted_rows(dataset: Dataset, rows: pa.Table) -> pa.Table:
     return rows.take(_order(pl.DataFrame(rows.select(dataset.sort_by)), dataset.sort_by))
 
 
-def sorted_by_day(dataset: Dataset, rows: pa.Table, days: pa.ChunkedArray) -> dict[date, pa.Table]:
-    """The rows of each day in the order that files keep. Shape: slices of one sorted table."""
-    of_rows = pl.Series(_DAY_OF_ROW, days, dtype=pl.Date)
-    keys = pl.DataFrame(rows.select(dataset.sort_by)).with_columns(of_rows)
-    ordered = rows.take(_order(keys, (_DAY_OF_ROW, *dataset.sort_by)))
-    parts: dict[date, pa.Table] = {}
+def layout(
+    dataset: Dataset, rows: pa.Table, days: pa.ChunkedArray, kept: pa.Array | None = None
+) -> dict[date, pa.Array]:
+    """For each day the numbers of its rows in the order that files keep; of all rows, or of the `kept` numbers."""
+    keys = pl.DataFrame(rows.select(dataset.sort_by)).with_columns(pl.Series(_DAY, days, dtype=pl.Date))
+    keys = keys.with_row_index(_NUMBER)
+    if kept is not None and len(kept) < rows.num_rows:
+        keys = keys[pl.Series(_NUMBER, kept)]
+    ordered = keys.sort(_DAY, *dataset.sort_by, maintain_order=True).select(_DAY, _NUMBER)
+    runs = ordered.group_by(_DAY, maintain_order=True).agg(pl.len()).iter_rows()
+    numbers = ordered[_NUMBER].to_arrow()
+    parts: dict[date, pa.Array] = {}
     start = 0
-    for day, count in of_rows.value_counts().sort(_DAY_OF_ROW).iter_rows():
-        parts[day] = ordered.slice(start, count)
+    for day, count in runs:
+        parts[day] = numbers.slice(start, count)
         start += count
     return parts
 

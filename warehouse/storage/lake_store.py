@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from warehouse.catalog.model import Dataset
 from warehouse.storage.lake_names import DataFile
 
 
@@ -49,7 +50,7 @@ class LakeStore(ABC):
         """A cheap token of the log's last checkpoint."""
 
     @abstractmethod
-    def write(self, table: str, file: DataFile, rows: pa.Table) -> Written:
+    def write(self, dataset: Dataset, file: DataFile, rows: pa.Table) -> Written:
         """Write a data file so that it survives a power loss. Raises: WarehouseError; nothing is left then."""
 
     @abstractmethod
