@@ -29,8 +29,15 @@ from warehouse.query.spec import Condition, GroupedQuery
 from warehouse.rollups import Difference, build_rollups, check_rollups, stale_days
 from warehouse.storage.tables import arrow_schema
 
+pytestmark = pytest.mark.usefixtures("_every_rollup_pays")
 MODEL_DAY = ROLLUP_OF["rollup_day_model"]
 DAYS = [date(2026, 3, 27) + timedelta(days=number) for number in range(rows.DAYS)]
+
+
+@pytest.fixture
+def _every_rollup_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of tests are too few for a rollup to be smaller."""
+    monkeypatch.setattr(plan, "LEAST_GAIN", 0)
 
 
 @pytest.fixture
@@ -72,7 +79,9 @@ def rollups_used(engine: Engine, query: GroupedQuery) -> set[str]:
     """The rollup that the planner takes, by its own look at what is fresh."""
     fingerprints = engine.day_fingerprints(GENERATIONS)
     for rollup in plan.candidates(query):
-        if plan.split_by(query, rollup, plan.freshness_of(fingerprints, plan.rolled_days(engine, rollup))):
+        held = plan.rolled_days(engine, rollup)
+        split = plan.split_by(query, rollup, plan.freshness_of(fingerprints, held))
+        if split and plan.pays(split, held):
             return {rollup.name}
     return set()
 
@@ -182,6 +191,18 @@ def test_questions_that_a_rollup_cannot_answer_take_none() -> None:
     assert [plan.candidates(query) for query in none] == [[]] * len(none)
     assert [rollup.name for rollup in plan.candidates(a_query(("model", "workspace"), ("cost",)))] == [MODEL_DAY.name]
     assert plan.candidates(a_query(("workspace",), ("cost",)))[0].name == "rollup_hour_workspace"
+
+
+def test_a_rollup_that_is_not_smaller_than_its_rows_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "LEAST_GAIN", 4)
+    same = {"organisation_id": "org-a", "workspace_slug": "w", "created_at": rows.FIRST_DAY}
+    table = rows.as_generations([same | {"id": str(n), "ai_model": "m", "config": f"config-{n}"} for n in range(8)])
+    with loaded("lake", tmp_path, table) as engine:
+        build_rollups(engine)
+        assert rollups_used(engine, a_query(("model",), ("cost",))) == {MODEL_DAY.name}
+        assert rollups_used(engine, a_query(("config",), ("cost",))) == set()
 
 
 def test_every_measure_that_merges_is_kept() -> None:

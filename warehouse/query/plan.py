@@ -16,14 +16,19 @@ from warehouse.query.compile import Split, measures_of, needed_parts
 from warehouse.query.spec import GroupedQuery, MetadataDimension, dimension_of
 
 DAY = timedelta(days=1)
+LEAST_GAIN = 4
+"""A rollup is taken when it stands for at least this many times its own rows; else reading the rows is as quick."""
 
 
 @dataclass(frozen=True, slots=True)
 class RolledDay:
-    """What a rollup holds of one day: the fingerprints it was made from (one, when it is whole) and how many rows."""
+    """What a rollup holds of one day."""
 
     fingerprints: frozenset[str]
+    """What it was made from: one, when it is whole."""
     rows: int
+    summed: int
+    """How many rows of the rolled up dataset it stands for."""
 
 
 def candidates(query: GroupedQuery) -> list[Rollup]:
@@ -62,15 +67,24 @@ def days_window(query: GroupedQuery) -> Window:
 def rolled_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> dict[date, RolledDay]:
     """What a rollup holds of each day."""
     day, version = column("day"), column(SOURCE_VERSION)
-    tree = exp.select(day, exp.alias_(version, "version"), exp.alias_(call("GL_COUNT"), "rows"))
+    summed = call("GL_SUM_INT", rollup.of.count.name)
+    counts = exp.alias_(call("GL_COUNT"), "rows"), exp.alias_(summed, "summed")
+    tree = exp.select(day, exp.alias_(version, "version"), *counts)
     tree = tree.from_(scan(rollup.name, window)).group_by(day, version)
     if window.since and window.until:
         tree = tree.where(conditions.within_days((window,)))
     held: dict[date, RolledDay] = {}
     for row in engine.query(tree, window).to_pylist():
-        known = held.get(row["day"], RolledDay(frozenset(), 0))
-        held[row["day"]] = RolledDay(known.fingerprints | {row["version"] or ""}, known.rows + row["rows"])
+        known = held.get(row["day"], RolledDay(frozenset(), 0, 0))
+        versions = known.fingerprints | {row["version"] or ""}
+        held[row["day"]] = RolledDay(versions, known.rows + row["rows"], known.summed + row["summed"])
     return held
+
+
+def pays(split: Split, held: Mapping[date, RolledDay]) -> bool:
+    """True when the rollup's days are enough smaller than the rows they stand for."""
+    days = [held[day] for day in held if any(_is_within(day, window) for window in split.days)]
+    return sum(day.summed for day in days) >= LEAST_GAIN * sum(day.rows for day in days)
 
 
 def freshness_of(fingerprints: Mapping[date, str], held: Mapping[date, RolledDay]) -> dict[date, bool]:
@@ -106,6 +120,10 @@ def _whole_days(since: datetime, until: datetime) -> tuple[date, date]:
     first = (since + DAY - conditions.MILLISECOND).date()
     after = until + conditions.MILLISECOND
     return first, after.date() - DAY
+
+
+def _is_within(day: date, window: Window) -> bool:
+    return window.since is not None and window.until is not None and window.since <= _start(day) <= window.until
 
 
 def _stretches(first: date, last: date, fresh: Mapping[date, bool]) -> Iterable[tuple[date, date]]:

@@ -1,8 +1,9 @@
 """A question → its answer: from the cache, from a rollup and the rows it lacks, or from the rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -12,7 +13,6 @@ from cachetools import LRUCache
 
 from warehouse.catalog import registry
 from warehouse.catalog.model import Kind
-from warehouse.catalog.rollups import Rollup
 from warehouse.engines.base import Engine, Limits, Window
 from warehouse.query import plan
 from warehouse.query.compile import RANK, TOTAL, Split, compile_grouped, measures_of
@@ -69,21 +69,18 @@ class _Answers:
         return found
 
     def _split(self, engine: Engine, query: GroupedQuery, version: str) -> Split | None:
+        window = plan.days_window(query)
         for rollup in plan.candidates(query):
-            split = plan.split_by(query, rollup, self._freshness(engine, query, rollup, version))
-            if split is not None:
+            made = (rollup.name, engine.version(rollup.name))
+            held = self._remembered(made, partial(plan.rolled_days, engine, rollup))
+            if not held:
+                continue
+            rows = (rollup.of.name, version, window)
+            fingerprints = self._remembered(rows, partial(engine.day_fingerprints, rollup.of, window))
+            split = plan.split_by(query, rollup, plan.freshness_of(fingerprints, held))
+            if split is not None and plan.pays(split, held):
                 return split
         return None
-
-    def _freshness(self, engine: Engine, query: GroupedQuery, rollup: Rollup, version: str) -> Mapping[date, bool]:
-        held = self._remembered((rollup.name, engine.version(rollup.name)), lambda: plan.rolled_days(engine, rollup))
-        if not held:
-            return {}
-        window = plan.days_window(query)
-        fingerprints = self._remembered(
-            (rollup.of.name, version, window), lambda: engine.day_fingerprints(rollup.of, window)
-        )
-        return plan.freshness_of(fingerprints, held)
 
     def _remembered(self, key: tuple[object, ...], make: Callable[[], dict[date, _Known]]) -> dict[date, _Known]:
         with self._lock:
