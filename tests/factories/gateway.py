@@ -66,7 +66,7 @@ def process(
     finally:
         try:
             os.killpg(server.pid, signal.SIGTERM)
-            server.wait(timeout=5)
+            server.wait(timeout=1)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()

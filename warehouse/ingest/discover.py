@@ -143,7 +143,7 @@ def _remote_finder(argument: str, environment: Mapping[str, str]) -> _Finder:
     if is_pattern(path):
         base, pattern = split_pattern(path)
         return _Finder(argument, lambda seen: _inside(store, base, pattern, seen))
-    if not path.endswith("/") and is_loadable(path):
+    if path and not path.endswith("/"):
         return _Finder(argument, lambda seen: _named_or_inside(store, path, seen))
     return _Finder(argument, lambda seen: _inside(store, path, (), seen))
 

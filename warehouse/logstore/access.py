@@ -80,6 +80,8 @@ def _s3(environment: Mapping[str, str]) -> Access:
     config: dict[str, Any] = {"region": region or "us-east-1"}
     if endpoint:
         config["endpoint"] = endpoint = _with_scheme(endpoint)
+    if metadata := environment.get("AWS_METADATA_ENDPOINT"):
+        config["metadata_endpoint"] = metadata
     if role := environment.get("LOG_STORE_AWS_ROLE_ARN"):
         config["role_arn"] = role
     if _yes(environment.get("AWS_SKIP_SIGNATURE")):
@@ -119,7 +121,10 @@ def _gcs(environment: Mapping[str, str]) -> Access:
     variable, endpoint = _named(environment, "STORAGE_EMULATOR_HOST", "GOOGLE_BASE_URL")
     if endpoint:
         settings["base_url"] = endpoint = _with_scheme(endpoint)
-    if variable == "STORAGE_EMULATOR_HOST" or _yes(environment.get("GOOGLE_SKIP_SIGNATURE")):
+    if variable == "STORAGE_EMULATOR_HOST":
+        # An emulator checks no token; without one, a write would ask this machine's metadata service.
+        settings.setdefault("bearer_token", "emulator")
+    if _yes(environment.get("GOOGLE_SKIP_SIGNATURE")):
         settings["skip_signature"] = True
     allowed = _http_allowed(endpoint, environment.get("GOOGLE_ALLOW_HTTP"))
     return Access("gs", settings, None, allowed, GCS_VARIABLES, variable or "GOOGLE_BASE_URL")

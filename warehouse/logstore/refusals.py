@@ -8,7 +8,13 @@ from warehouse.logstore.access import Access
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9_.-]{1,80})</Code>")
 _HOST = re.compile(r"performing [A-Z]+ (https?://[^/\s?]+)")
-_METADATA_HOSTS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "metadata/computeMetadata")
+_METADATA_SERVICE = (
+    "/latest/api/token",
+    "/latest/meta-data",
+    "/computeMetadata/",
+    "/metadata/identity",
+    "169.254.170.2",
+)
 _WRONG_PLACE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _MISSING_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 
@@ -28,7 +34,7 @@ def refusal(error: Exception, what: str, location: str, access: Access) -> Sourc
 
 def _why(text: str, status: str, code: str, who: str, access: Access) -> str:
     keys = ", ".join(access.credential_variables)
-    if any(name in text for name in _METADATA_HOSTS):
+    if any(path in text for path in _METADATA_SERVICE):
         return f"no credentials are set, and this machine's metadata service gave none. Look at {keys}."
     if code in _MISSING_BUCKET:
         return f"{who}: there is no such bucket. Look at its name, and at {access.endpoint_variable}."

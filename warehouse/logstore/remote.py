@@ -21,6 +21,7 @@ CHUNK_BYTES = 8 << 20
 """What one request of a stream asks for: large enough to be fast, small enough to end within the time limit."""
 
 _LIST_CHUNK = 1000
+_ONE_REQUEST_BYTES = 64 << 20
 _CLIENT: "ClientConfig" = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=30)}
 _RETRY: "RetryConfig" = {
     "max_retries": 2,
@@ -88,7 +89,7 @@ class RemoteStore(LogStore):
 
     def put(self, path: str, data: bytes) -> None:
         try:
-            obstore.put(self._store, path, data)
+            obstore.put(self._store, path, data, use_multipart=len(data) > _ONE_REQUEST_BYTES)
         except (obstore.exceptions.BaseError, OSError) as error:
             raise refusal(error, "write", self.location(path), self._access) from None
 

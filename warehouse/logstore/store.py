@@ -57,7 +57,9 @@ class LogStore(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Every object below a prefix (whole segments), ordered by path, as the store streams them.
+        """Every object below a prefix (whole segments), streamed in the store's own order, which is by path.
+
+        (SeaweedFS alone lists a folder before its neighbours.)
 
         Raises: SourceError when the store refuses or does not answer.
         """
@@ -80,7 +82,7 @@ class LogStore(ABC):
 
     def location(self, path: str) -> str:
         """The full URL of a path."""
-        return f"{self.url}/{path}"
+        return f"{self.url}/{path}" if path else self.url
 
     def path_of(self, location: str) -> str:
         """The path of a full URL: what `location` was made of."""

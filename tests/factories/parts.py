@@ -1,0 +1,27 @@
+"""What a test does when an external part is missing: skip with the reason, but fail in CI."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+import pytest
+
+from tests.factories.gateway import PartMissing
+
+_Part = TypeVar("_Part")
+
+
+@contextmanager
+def needed(part: AbstractContextManager[_Part]) -> Iterator[_Part]:
+    """The part, entered; a `PartMissing` on the way becomes a skip, or a failure where `CI` is true."""
+    try:
+        value = part.__enter__()
+    except PartMissing as missing:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(f"CI needs this part: {missing}")
+        pytest.skip(str(missing))
+    try:
+        yield value
+    finally:
+        part.__exit__(None, None, None)
