@@ -20,13 +20,12 @@ from warehouse.sample.world import World, world_of
 def write_sample(spec: SampleSpec, to: Path, on_progress: Callable[[int], None] = lambda _: None) -> SampleReport:
     """Write the sample below a folder (made if missing): the same spec writes the same bytes.
 
-    `on_progress` hears how many records are written. `metrics` makes one `metrics.ndjson.gz` per workspace and hour, `log-objects` one JSON file per request.
-    `on_progress` is told how many records are written. Raises: SourceError when a file cannot be written.
+    `metrics` makes one `metrics.ndjson.gz` per workspace and hour, `log-objects` one JSON file per request.
+    `on_progress` hears how many records are written. Raises: SourceError when a file cannot be written.
     """
     started = time.monotonic()
     world = world_of(spec)
     files: dict[Path, int] = {}
-    done = 0
     rows = 0
     try:
         to.mkdir(parents=True, exist_ok=True)
@@ -36,9 +35,6 @@ def write_sample(spec: SampleSpec, to: Path, on_progress: Callable[[int], None] 
                 path = to / name
                 _write(path, data, fresh=path not in files)
                 files[path] = files.get(path, 0) + len(data)
-            done += chunk.requests.height
-            if on_progress is not None:
-                on_progress(done)
             rows += chunk.requests.height
             on_progress(rows)
     except OSError as error:
