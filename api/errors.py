@@ -95,6 +95,8 @@ class ApiError(GateledgerError):
     """An answer that is an error; services raise the subclasses below."""
 
     code = Code.INTERNAL
+    status: int | None = None
+    """Only where it is not the usual one of the code."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -105,6 +107,15 @@ class InvalidRequest(ApiError):
     """The request cannot be done as it is written; the message says what is allowed."""
 
     code = Code.INVALID
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is larger than a request may be, as it was sent or once it is decompressed."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request body is too large: at most {limit_bytes} bytes are allowed.")
 
 
 class Forbidden(ApiError):
@@ -190,7 +201,7 @@ def install(app: FastAPI) -> None:
 
 def _api_error(_request: Request, error: Exception) -> Response:
     failure = cast("ApiError", error)
-    return answer(failure.message, failure.code)
+    return answer(failure.message, failure.code, status=failure.status)
 
 
 def _invalid_input(_request: Request, error: Exception) -> Response:

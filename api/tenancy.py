@@ -1,6 +1,7 @@
 """Whose rows a caller's question is about. Source: dataplane contract 6."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
@@ -8,6 +9,7 @@ from api.errors import Forbidden
 from api.principal import Principal
 from api.settings import AdminKeyScope
 from api.workspaces import service as workspaces
+from warehouse.ingest.ownership import Ownership
 from warehouse.query.scope import TenantScope
 
 
@@ -31,3 +33,14 @@ def scope_of(
         default = workspaces.default_of(session, principal.organisation_id)
         return TenantScope(principal.organisation_id, frozenset({default.slug}))
     return TenantScope(principal.organisation_id)
+
+
+def ownership_for(session: Session, principal: Principal) -> Ownership:
+    """What records sent with this key may belong to: its organisation, and only its workspace when it has one.
+
+    Raises: NotFound when the organisation has no default workspace.
+    """
+    owned = workspaces.ownership_of(session, principal.organisation_id, principal.workspace_id)
+    if principal.workspace_id is None:
+        return owned
+    return replace(owned, known={principal.organisation_id: frozenset({owned.workspace_slug})})

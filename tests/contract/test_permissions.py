@@ -1,0 +1,199 @@
+"""The permission matrix: every route declares what it needs, and every kind of caller gets exactly that."""
+
+from collections.abc import Generator
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.api_keys.rows import ApiKey
+from api.api_keys.service import hash_of
+from api.app import ROUTERS, create_app
+from api.organisations.rows import Organisation
+from api.permissions import KeyKind, Permission, needs, scopes_of
+from api.principal import resolve
+from api.routing import Declared, Gate, Router, gates
+from api.users.rows import OrganisationMember
+from api.workspaces import service as workspaces
+from tests.factories.app import NOW, Installation, auth, installed, serving, settings_in
+
+ROUTES: list[Declared] = [route for router in ROUTERS for route in router.declared]
+GUARDED = [route for route in ROUTES if not route.permission.public]
+
+OPEN = {"/health", "/v1/health", "/openapi.json"}
+"""Everything that needs no key. A new entry here is a decision."""
+
+EXPECTED = {
+    ("GET", "/v1/analytics/groups/{groupBy}"): [{"analytics.view"}],
+    ("GET", "/v1/logs/groups/{groupBy}"): [{"analytics.view"}, {"logs.list"}],
+    ("POST", "/v1/ingest/generations"): [{"logs.write"}],
+    ("POST", "/v1/ingest/logs"): [{"logs.write"}],
+    ("POST", "/v1/ingest/feedbacks"): [{"logs.write"}],
+    ("POST", "/v1/ingest/hook"): [{"logs.write"}],
+}
+"""The matrix of the contract (dataplane 1.8, DECISIONS). A new route is added here, or this test fails."""
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Installation]:
+    with installed(tmp_path_factory.mktemp("permissions"), key_cache_s=0) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def client(here: Installation) -> Generator[TestClient]:
+    with serving(here) as running:
+        yield running
+
+
+def test_every_served_route_passes_a_gate(tmp_path: Path) -> None:
+    app = create_app(settings_in(tmp_path))
+    assert app.routes
+    for route in app.routes:
+        assert isinstance(route, Gate), f"{route} is served without a permission"
+    assert {route.path for route in app.routes if isinstance(route, Gate) and route.permission.public} == OPEN
+
+
+def test_a_route_cannot_be_declared_without_a_permission_or_twice() -> None:
+    router = Router("x")
+    with pytest.raises(TypeError, match="permission"):
+        router.get("/x")  # type: ignore[call-arg]
+    router.get("/x", permission=needs("logs.list"))(lambda: None)
+    router.get("/x", permission=needs("logs.view"))(lambda: None)
+    with pytest.raises(ValueError, match="declared twice"):
+        gates([router], body_limit_bytes=1, large_body_limit_bytes=1)
+
+
+def test_the_matrix_is_the_contracts() -> None:
+    declared = {
+        (route.method, route.path): [set(needed) for needed in route.permission.alternatives] for route in GUARDED
+    }
+    assert declared == EXPECTED
+
+
+def call(client: TestClient, route: Declared, key: str | None) -> int:
+    path = route.path.replace("{groupBy}", "model")
+    time = "time_of_generation_min=2026-01-01&time_of_generation_max=2026-02-01"
+    headers = auth(key) if key is not None else {}
+    return client.request(route.method, f"{path}?{time}", headers=headers).status_code
+
+
+def key_of(here: Installation, kind: KeyKind, scopes: frozenset[str], **fields: timedelta) -> str:
+    if kind is KeyKind.ORGANISATION_SERVICE:
+        return here.key(kind, scopes=scopes, **fields)  # type: ignore[arg-type]
+    user = here.first.owner_user_id if kind is KeyKind.WORKSPACE_USER else None
+    return here.key(kind, workspace_id=here.first.workspace_id, user_id=user, scopes=scopes, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("route", "kind"), list(product(GUARDED, KeyKind)), ids=lambda value: getattr(value, "path", str(value))
+)
+def test_every_route_with_every_kind_of_key(
+    client: TestClient, here: Installation, route: Declared, kind: KeyKind
+) -> None:
+    everything = scopes_of(kind)
+    passes = {200, 400}
+    assert call(client, route, None) == 401
+    assert call(client, route, "gl_" + "x" * 43) == 401
+    assert call(client, route, key_of(here, kind, frozenset())) == 403
+    assert call(client, route, key_of(here, kind, everything)) in passes
+    needed = frozenset[str]().union(*route.permission.alternatives)
+    assert call(client, route, key_of(here, kind, everything - needed)) == 403
+    for alternative in route.permission.alternatives:
+        assert call(client, route, key_of(here, kind, alternative)) in passes
+
+
+def test_a_permission_for_some_kinds_only_holds_the_others_off() -> None:
+    permission: Permission = needs("analytics.view", kinds=[KeyKind.ORGANISATION_SERVICE])
+    assert [permission.allows(kind, frozenset({"analytics.view"})) for kind in KeyKind] == [True, False, False]
+
+
+class TestKeysThatDoNotCount:
+    """Expired, revoked, deleted, stranded: all are 401, and none says which."""
+
+    @pytest.fixture
+    def groups(self) -> Declared:
+        return GUARDED[0]
+
+    def assert_refused(self, client: TestClient, groups: Declared, key: str) -> None:
+        answer = client.get(groups.path.replace("{groupBy}", "model"), headers=auth(key))
+        assert answer.status_code == 401
+        assert answer.json()["data"] == {"message": "Unauthorised Request", "errorCode": "AB05"}
+
+    def test_an_expired_key(self, here: Installation, groups: Declared) -> None:
+        key = here.key(expires_in=timedelta(seconds=5))
+        times = {"now": NOW}
+        with serving(here, clock=lambda: times["now"]) as client:
+            assert call(client, groups, key) == 200
+            times["now"] = NOW + timedelta(seconds=5)
+            self.assert_refused(client, groups, key)
+
+    def test_an_expired_key_is_refused_even_while_it_is_remembered(self, tmp_path: Path) -> None:
+        with installed(tmp_path, key_cache_s=60) as here:
+            key = here.key(expires_in=timedelta(seconds=5))
+            times = {"now": NOW}
+            with serving(here, clock=lambda: times["now"]) as client:
+                assert call(client, GUARDED[0], key) == 200
+                times["now"] = NOW + timedelta(seconds=5)
+                self.assert_refused(client, GUARDED[0], key)
+
+    @pytest.mark.parametrize("change", [{"status": "expired"}, {"status": "revoked"}, {"deleted_at": NOW}])
+    def test_a_key_that_was_taken_away(
+        self, client: TestClient, here: Installation, groups: Declared, change: dict[str, object]
+    ) -> None:
+        key = here.key()
+        assert call(client, groups, key) == 200
+        with here.database.transaction() as session:
+            row = session.query(ApiKey).filter_by(key_hash=hash_of(key)).one()
+            for name, value in change.items():
+                setattr(row, name, value)
+        self.assert_refused(client, groups, key)
+
+    def test_a_key_whose_budget_is_exhausted_may_still_read(
+        self, client: TestClient, here: Installation, groups: Declared
+    ) -> None:
+        key = here.key()
+        with here.database.transaction() as session:
+            session.query(ApiKey).filter_by(key_hash=hash_of(key)).one().status = "exhausted"
+        assert call(client, groups, key) == 200
+
+    def test_a_key_of_an_archived_workspace(self, client: TestClient, here: Installation, groups: Declared) -> None:
+        workspace = here.workspace("Gone")
+        key = here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=workspace.id)
+        assert call(client, groups, key) == 200
+        with here.database.transaction() as session:
+            workspaces.find(session, workspace.organisation_id, workspace.id).status = "archived"
+        self.assert_refused(client, groups, key)
+
+    def test_a_key_of_an_archived_organisation(self, client: TestClient, here: Installation, groups: Declared) -> None:
+        other = here.organisation("Closed")
+        key = here.key(organisation_id=other)
+        with here.database.transaction() as session:
+            session.get_one(Organisation, other).status = "archived"
+        self.assert_refused(client, groups, key)
+
+    def test_a_key_whose_user_left_the_organisation(
+        self, client: TestClient, here: Installation, groups: Declared
+    ) -> None:
+        user = here.member("leaver@acme.example")
+        key = here.key(KeyKind.WORKSPACE_USER, workspace_id=here.first.workspace_id, user_id=user)
+        assert call(client, groups, key) == 200
+        with here.database.transaction() as session:
+            session.query(OrganisationMember).filter_by(user_id=user).one().status = "inactive"
+        self.assert_refused(client, groups, key)
+
+    def test_scopes_that_a_kind_cannot_hold_do_not_count_even_when_stored(
+        self, client: TestClient, here: Installation
+    ) -> None:
+        key = here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=here.first.workspace_id, scopes=[])
+        with here.database.transaction() as session:
+            session.query(ApiKey).filter_by(key_hash=hash_of(key)).one().scopes = ["audit_logs.list", "everything"]
+        with here.database.transaction(writes=False) as session:
+            assert resolve(session, hash_of(key), NOW).scopes == frozenset()
+
+    @pytest.mark.parametrize("key", ["", " ", "gl_", "x" * 9000, "gl_\u00e9", "null", "' OR '1'='1", "\x7f"])
+    def test_odd_keys(self, client: TestClient, groups: Declared, key: str) -> None:
+        answer = client.get(groups.path, headers={"x-portkey-api-key": key.encode("latin-1")})
+        assert answer.status_code == 401
