@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset
-from warehouse.ingest.fields import raw_schema
-from warehouse.ingest.formats import registry
+from warehouse.ingest.fields import PRICING_FIELDS, raw_schema
 from warehouse.ingest.identity import batch_id
 from warehouse.ingest.normalise import INDEX, OWNER, PIECE, normalise
 from warehouse.ingest.ownership import Ownership
@@ -126,7 +125,8 @@ def _raw_frame(dataset: Dataset, reads: Sequence[Read], owners: list[Ownership])
                 piece.frame.with_columns(_place(PIECE, number), pl.col(INDEX).cast(pl.Int64), _place(OWNER, owner))
             )
         singles += [{PIECE: number, INDEX: index, OWNER: owner, **row} for index, row in piece.rows]
-    whole = schema | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
+    told = {name for single in singles for name in single} & set(PRICING_FIELDS)
+    whole = schema | dict.fromkeys(told, pl.String()) | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
     if singles or not frames:
         frames.append(pl.from_dicts(singles, schema=whole) if singles else pl.DataFrame(schema=whole))
     return pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
@@ -159,7 +159,5 @@ def _reject(read: Read, index: int, error: BadRecord) -> Reject:
         raise ValueError("the end of a source has no records")
     original = read.piece.chunk.originals()[index]
     name = original.format or (read.format.name if read.format else "")
-    if name:
-        original = replace(original, data=registry.named(name).for_quarantine(original.data))
     context = {**read.context, **original.context}
     return Reject(error.reason, error.detail, original.source or read.source.name, original, name, context)

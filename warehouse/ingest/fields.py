@@ -18,6 +18,9 @@ PROMOTED = ("_environment", "_user", "_organisation", "_prompt")
 REPORTED_COST_FIELDS = ("reported_cost", "cost")
 """Where a gateway's own cost stands, the better one first."""
 
+PRICING_FIELDS = ("execution_mode", "region", "image_quality", "image_size", "extra_units")
+"""What a record says beside its row and only pricing needs; `extra_units` is JSON."""
+
 BUCKET_NAMES = tuple(column.name for column in BUCKETS)
 
 

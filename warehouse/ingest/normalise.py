@@ -14,13 +14,14 @@ from warehouse.ingest.fields import (
     FIELDS,
     METADATA_KEY,
     METADATA_VALUE,
+    PRICING_FIELDS,
     PROMOTED,
     REPORTED_COST_FIELDS,
     raw_schema,
     text_fields,
 )
 from warehouse.ingest.ownership import Ownership
-from warehouse.ingest.usage import settle_units
+from warehouse.ingest.units import settle_units
 
 PIECE, INDEX, OWNER = "_piece", "_index", "_owner"
 """Where a row came from: the piece within the batch, the record within the piece, the owner among several."""
@@ -29,9 +30,11 @@ COST_UNIT, TIME_UNIT = "cost_unit", "time_unit"
 UNITS: Mapping[str, Mapping[str, int]] = {COST_UNIT: {"cents": 1, "usd": 100}, TIME_UNIT: {"ms": 1, "s": 1000}}
 """Constants that are not columns: the unit of incoming costs and durations → how many of ours it is."""
 
+EXTRA_UNITS = "extra_units"
+_UNITS = pl.List(pl.Struct({"unit": pl.String, "quantity": pl.Int64}))
 _BOOLEANS = tuple(c.name for c in REQUEST if c.kind is Kind.BOOLEAN)
 _COUNTS = tuple(c.name for c in (*REQUEST, *BUCKETS) if c.kind is Kind.INTEGER)
-_MILLISECONDS = frozenset(c.name for c in REQUEST if c.unit is Unit.MILLISECONDS)
+MILLISECOND_FIELDS = frozenset(c.name for c in REQUEST if c.unit is Unit.MILLISECONDS)
 _SIGNED = {"retry_success_count": (-1, values.MAX_COUNT), "response_status_code": (0, 999)}
 
 
@@ -93,7 +96,8 @@ def _complete(raw: pl.DataFrame, dataset: Dataset, constants: Mapping[str, str])
         else:
             columns.append(pl.lit(None, dtype=kind).alias(name))
     owner = pl.col(OWNER) if OWNER in raw.columns else pl.lit(0, dtype=pl.Int64).alias(OWNER)
-    return raw.select(PIECE, INDEX, owner, *columns)
+    beside = [name for name in PRICING_FIELDS if name in raw.columns]
+    return raw.select(PIECE, INDEX, owner, *columns, *beside)
 
 
 def _owned(frame: pl.DataFrame, owners: Sequence[Ownership], problems: values.Problems) -> pl.DataFrame:
@@ -144,15 +148,17 @@ def _generations(frame: pl.DataFrame, constants: Mapping[str, str], problems: va
     )
     status = pl.col("response_status_code")
     frame = frame.with_columns(pl.coalesce("is_success", status.is_between(200, 299)))
+    if EXTRA_UNITS in frame.columns:
+        frame = frame.with_columns(pl.col(EXTRA_UNITS).str.json_decode(_UNITS))
     return settle_units(frame)
 
 
 def _numbers(frame: pl.DataFrame, ms_per_unit: int, problems: values.Problems) -> list[pl.Series]:
     if ms_per_unit != 1:
-        scaled = [pl.col(name).cast(pl.Float64, strict=False) * ms_per_unit for name in _MILLISECONDS]
+        scaled = [pl.col(name).cast(pl.Float64, strict=False) * ms_per_unit for name in MILLISECOND_FIELDS]
         texts = frame.select(pl.coalesce(one.cast(pl.String), one.meta.output_name()) for one in scaled)
         frame = frame.with_columns(texts)
-    numbers = values.integers(frame, _COUNTS, _MILLISECONDS, problems)
+    numbers = values.integers(frame, _COUNTS, MILLISECOND_FIELDS, problems)
     return [values.within(one, *_SIGNED.get(one.name, (0, values.MAX_COUNT)), problems) for one in numbers]
 
 

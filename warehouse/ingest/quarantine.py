@@ -5,12 +5,13 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import orjson
 
+from warehouse.ingest.credentials import without_credentials
 from warehouse.ingest.disk import fsync_folder
-from warehouse.ingest.records import Original, Reject
+from warehouse.ingest.records import BadRecord, Original, Reject
 
 VERSION_FIELD = "gateledger_quarantine"
 VERSION = 1
@@ -62,21 +63,29 @@ def entry(reject: Reject, at: str) -> Mapping[str, object]:
     }
     if reject.context:
         line["context"] = reject.context
+    content = without_credentials(reject.original.data)
     try:
-        line["data"] = reject.original.data.decode()
+        line["data"] = content.decode()
     except UnicodeDecodeError:
-        line["base64"] = base64.b64encode(reject.original.data).decode()
+        line["base64"] = base64.b64encode(content).decode()
     return line
 
 
-def original_of(line: Mapping[str, object]) -> Original | None:
-    """The record of a quarantine line as it came; None where the line is none."""
-    record, offset = line.get("record"), line.get("offset")
-    data, encoded = line.get("data"), line.get("base64")
-    if isinstance(data, str):
-        content = data.encode()
-    elif isinstance(encoded, str):
-        content = base64.b64decode(encoded)
-    else:
-        return None
-    return Original(record if isinstance(record, int) else 1, offset if isinstance(offset, int) else None, content)
+def original_of(line: Mapping[str, object]) -> Original:
+    """The record of a quarantine line as it came. Raises: BadRecord where the line is none."""
+    record, offset, source, name = (line.get(key) for key in ("record", "offset", "source", "format"))
+    data, encoded, context = line.get("data"), line.get("base64"), line.get("context")
+    try:
+        content = (
+            data.encode() if isinstance(data, str) else base64.b64decode(encoded if isinstance(encoded, str) else "!")
+        )
+    except ValueError:
+        raise BadRecord("not a quarantine entry", "it has no data") from None
+    return Original(
+        record if isinstance(record, int) else 0,
+        offset if isinstance(offset, int) else None,
+        content,
+        source if isinstance(source, str) else "",
+        name if isinstance(name, str) else "",
+        cast("Mapping[str, object]", context) if isinstance(context, dict) else {},
+    )

@@ -1,6 +1,6 @@
 """Sources are read in a thread of their own, so that reading goes on while rows are priced and stored."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -11,7 +11,7 @@ from typing import Self
 from warehouse.ingest.formats import registry
 from warehouse.ingest.formats.base import Format, ReadOptions
 from warehouse.ingest.opening import Opened, UnfitSource, open_source
-from warehouse.ingest.records import BadRecord, Chunk, Original, Piece
+from warehouse.ingest.records import BadRecord, Original, Piece, Singles
 from warehouse.ingest.source import Source, SourceDamaged
 
 QUEUED = 2
@@ -80,28 +80,8 @@ def _chosen(opened: Opened, job: Job) -> Format:
 
 
 def _refused(source: Source, reason: str, detail: str, content: bytes) -> Read:
-    fragment = Fragment(source.name, source.base_name, Original(0, None, content))
+    fragment = Singles(source.name, source.base_name, (Original(0, None, content),))
     return Read(source, Piece(fragment, None, (), [(0, BadRecord(reason, detail))]))
-
-
-@dataclass(frozen=True)
-class Fragment(Chunk):
-    """Bytes of a source that are no record."""
-
-    source_name: str
-    base_name: str
-    content: Original
-
-    @property
-    def count(self) -> int:
-        return 1
-
-    @property
-    def size(self) -> int:
-        return len(self.content.data)
-
-    def originals(self) -> Sequence[Original]:
-        return (self.content,)
 
 
 class Background:

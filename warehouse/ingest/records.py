@@ -72,6 +72,26 @@ class Chunk(ABC):
 
 
 @dataclass(frozen=True)
+class Singles(Chunk):
+    """Records that were not cut from the bytes of their source: kept ones, or none at all."""
+
+    source_name: str
+    base_name: str
+    items: Sequence[Original]
+
+    @property
+    def count(self) -> int:
+        return len(self.items)
+
+    @property
+    def size(self) -> int:
+        return sum(len(item.data) for item in self.items)
+
+    def originals(self) -> Sequence[Original]:
+        return self.items
+
+
+@dataclass(frozen=True)
 class Piece:
     """What a format made of a chunk: rows as text, by frame or one by one, and what it had to refuse."""
 

@@ -34,10 +34,15 @@ class Source:
     @property
     def base_name(self) -> str:
         """The last part of the name without its compression: what an id that we make starts from."""
-        name = PurePosixPath(self.name.replace("\\", "/")).name or self.name
-        for suffix in _COMPRESSION_SUFFIXES:
-            name = name.removesuffix(suffix)
-        return name
+        return base_name_of(self.name)
+
+
+def base_name_of(name: str) -> str:
+    """The last part of a source's name without its compression."""
+    base = PurePosixPath(name.replace("\\", "/")).name or name
+    for suffix in _COMPRESSION_SUFFIXES:
+        base = base.removesuffix(suffix)
+    return base
 
 
 def bytes_source(name: str, content: bytes) -> Source:

@@ -1,48 +1,256 @@
-"""Token usage as providers report it becomes disjoint buckets.
+"""Token usage as a provider reports it becomes units and disjoint buckets.
 
-The rule of every function here: a bucket is never negative, the input buckets sum to `req_units` and the output
-buckets to `res_units`. Where a provider's parts are more than its whole, the parts are right and the whole is raised.
+The rule of every shape here: no bucket is negative, the input buckets sum to `req_units`, the output buckets to
+`res_units`. Where a provider's parts are more than its whole, the parts are right and the whole is raised.
+Source: dataplane contract 5.5 (which counts include which).
 """
 
-import polars as pl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
-INPUT_BUCKETS = (
-    "uncached_input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "audio_input_tokens",
-    "cache_read_audio_tokens",
-    "image_input_tokens",
-    "cache_read_image_tokens",
-)
-OUTPUT_BUCKETS = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
+from warehouse.ingest.records import BadRecord
+from warehouse.ingest.units import INPUT_BUCKETS, OUTPUT_BUCKETS
+
+Report = Mapping[str, object]
 
 
-def settle_units(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with buckets that add up, `total_units`, and `usage_known`.
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Units of a request and its buckets; a bucket that is not named is 0."""
 
-    Without a split, all input is uncached text and all output is plain text.
+    req_units: int
+    res_units: int
+    total_units: int
+    buckets: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """Input tokens: the whole, and the parts of it that are not uncached text."""
+
+    whole: int
+    read: int = 0
+    write: int = 0
+    write_1h: int = 0
+    audio: int = 0
+    audio_read: int = 0
+    image: int = 0
+    image_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Output tokens: the whole, and the parts of it that are not plain text."""
+
+    whole: int
+    reasoning: int = 0
+    audio: int = 0
+    image: int = 0
+
+
+def usage_of(report: Report, *, is_image_output: bool = False) -> Usage | None:
+    """The usage in a provider's report, whichever shape it has; None where it counts no tokens.
+
+    `is_image_output` says that output without details is image tokens. Raises: BadRecord for a count that is none.
     """
-    frame = _settle(frame, "req_units", INPUT_BUCKETS)
-    frame = _settle(frame, "res_units", OUTPUT_BUCKETS)
-    both = pl.sum_horizontal("req_units", "res_units")
-    known = pl.any_horizontal(pl.col("req_units", "res_units", "total_units").is_not_null())
-    return frame.with_columns(
-        total_units=pl.when(known).then(pl.max_horizontal("total_units", both)),
-        usage_known=pl.any_horizontal(pl.col("req_units", "res_units", "generated_images").is_not_null()),
+    if "promptTokenCount" in report or "totalTokenCount" in report:
+        return _google(report)
+    if "inputTokens" in report or "outputTokens" in report:
+        return _bedrock(report)
+    if "prompt_tokens" in report or "completion_tokens" in report:
+        return _openai_chat(report)
+    if "input_tokens" in report or "output_tokens" in report:
+        if "input_tokens_details" in report or "input_token_details" in report:
+            return _openai_responses(report, is_image_output=is_image_output)
+        return _anthropic(report, is_image_output=is_image_output)
+    for whole in (report.get("tokens"), report.get("billed_units")):
+        if isinstance(whole, dict) and ("input_tokens" in whole or "output_tokens" in whole):
+            return _anthropic(cast("Report", whole), is_image_output=False)
+    return _plain(report)
+
+
+def count(report: Report, *names: str) -> int:
+    """The first of these counts that is there, else 0. Raises: BadRecord for a negative or broken one."""
+    for name in names:
+        value = report.get(name)
+        if value is None or value == "":
+            continue
+        number = _number(value)
+        if number is None:
+            raise BadRecord("usage is not a whole number", f"{name}: {value!r:.80}")
+        if number < 0:
+            raise BadRecord("usage is negative", f"{name}: {number}")
+        return number
+    return 0
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        whole = float(value)
+    except ValueError:
+        return None
+    return int(value) if isinstance(value, int) else int(whole) if whole.is_integer() else None
+
+
+def _details(report: Report, *names: str) -> Report:
+    for name in names:
+        value = report.get(name)
+        if isinstance(value, dict):
+            return cast("Report", value)
+    return {}
+
+
+def _settled(given: _Input, made: _Output, total: int) -> Usage:
+    text_read = max(0, given.read - given.audio_read - given.image_read)
+    audio, image = max(0, given.audio - given.audio_read), max(0, given.image - given.image_read)
+    audio_read, image_read = given.audio_read, given.image_read
+    # Cached and audio tokens may be the same tokens, told without saying so; then they do not fit into the whole.
+    excess = text_read + given.write + given.write_1h + audio + audio_read + image + image_read - given.whole
+    both = max(0, min(excess, text_read, audio))
+    text_read, audio, audio_read, excess = text_read - both, audio - both, audio_read + both, excess - both
+    both = max(0, min(excess, text_read, image))
+    text_read, image, image_read = text_read - both, image - both, image_read + both
+    ins = (text_read, given.write, given.write_1h, audio, audio_read, image, image_read)
+    outs = (made.reasoning, made.audio, made.image)
+    req_units, res_units = max(given.whole, sum(ins)), max(made.whole, sum(outs))
+    buckets: dict[str, int] = {}
+    buckets.update(zip(INPUT_BUCKETS, (req_units - sum(ins), *ins), strict=True))
+    buckets.update(zip(OUTPUT_BUCKETS, (res_units - sum(outs), *outs), strict=True))
+    return Usage(req_units, res_units, max(total, req_units + res_units), buckets)
+
+
+def _openai_chat(report: Report) -> Usage:
+    """`prompt_tokens` includes what a cache served, but for answers of Anthropic that a gateway reshaped."""
+    given = _details(report, "prompt_tokens_details")
+    made = _details(report, "completion_tokens_details")
+    prompt, completion, total = (count(report, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    read = max(
+        count(given, "cached_tokens"),
+        count(report, "cache_read_input_tokens"),
+        count(report, "prompt_cache_hit_tokens"),
+    )
+    write = max(
+        count(report, "cache_creation_input_tokens"), count(given, "cache_write_tokens", "cache_creation_tokens")
+    )
+    write_1h = min(write, count(_details(report, "cache_creation"), "ephemeral_1h_input_tokens"))
+    reasoning = count(made, "reasoning_tokens")
+    if not _includes(prompt, read + write, total - completion):
+        prompt += read + write
+    if reasoning and total == prompt + completion + reasoning:
+        completion += reasoning
+    cached = _details(given, "cached_tokens_details")
+    return _settled(
+        _Input(
+            prompt, read, write - write_1h, write_1h,
+            count(given, "audio_tokens"), count(cached, "audio_tokens"),
+            count(given, "image_tokens"), count(cached, "image_tokens"),
+        ),
+        _Output(completion, reasoning, count(made, "audio_tokens"), count(made, "image_tokens")),
+        total,
+    )  # fmt: skip
+
+
+def _includes(whole: int, cached: int, by_total: int) -> bool:
+    """Whether an input count includes its cached tokens: the total tells, else whether they fit into it."""
+    if not cached or by_total == whole:
+        return True
+    if by_total == whole + cached:
+        return False
+    return whole >= cached
+
+
+def _openai_responses(report: Report, *, is_image_output: bool) -> Usage:
+    given = _details(report, "input_tokens_details", "input_token_details")
+    made = _details(report, "output_tokens_details", "output_token_details")
+    cached = _details(given, "cached_tokens_details")
+    output = count(report, "output_tokens")
+    image = count(made, "image_tokens") if made else output if is_image_output else 0
+    return _settled(
+        _Input(
+            count(report, "input_tokens"), count(given, "cached_tokens"), 0, 0,
+            count(given, "audio_tokens"), count(cached, "audio_tokens"),
+            count(given, "image_tokens"), count(cached, "image_tokens"),
+        ),
+        _Output(output, count(made, "reasoning_tokens"), count(made, "audio_tokens"), image),
+        count(report, "total_tokens"),
+    )  # fmt: skip
+
+
+def _anthropic(report: Report, *, is_image_output: bool) -> Usage:
+    """`input_tokens` is what neither was read from the cache nor written to it."""
+    made = _details(report, "cache_creation")
+    read = count(report, "cache_read_input_tokens")
+    write_1h = count(made, "ephemeral_1h_input_tokens")
+    write = max(count(report, "cache_creation_input_tokens"), write_1h + count(made, "ephemeral_5m_input_tokens"))
+    output = count(report, "output_tokens")
+    return _settled(
+        _Input(count(report, "input_tokens") + read + write, read, write - write_1h, write_1h),
+        _Output(output, image=output if is_image_output else 0),
+        0,
     )
 
 
-def _settle(frame: pl.DataFrame, whole: str, buckets: tuple[str, ...]) -> pl.DataFrame:
-    """`buckets[0]` takes what the other buckets leave of the whole."""
-    plain, *others = buckets
-    if all(frame[name].null_count() == frame.height for name in buckets):
-        return frame.with_columns(pl.col(whole).alias(plain))
-    is_split = pl.any_horizontal(pl.col(buckets).is_not_null())
-    rest = pl.sum_horizontal(others)
-    total = pl.max_horizontal(pl.coalesce(whole, rest + pl.col(plain).fill_null(0)), rest)
-    return frame.with_columns(
-        pl.when(is_split).then(total).otherwise(whole).alias(whole),
-        pl.when(is_split).then(total - rest).otherwise(whole).alias(plain),
+def _google(report: Report) -> Usage:
+    """Thoughts come on top of candidates, tokens of tool use on top of the prompt; cached ones are in the prompt."""
+    given = _modalities(report, "promptTokensDetails", "toolUsePromptTokensDetails")
+    cached = _modalities(report, "cacheTokensDetails")
+    made = _modalities(report, "candidatesTokensDetails")
+    thoughts = count(report, "thoughtsTokenCount")
+    return _settled(
+        _Input(
+            count(report, "promptTokenCount") + count(report, "toolUsePromptTokenCount"),
+            count(report, "cachedContentTokenCount"), 0, 0,
+            given.get("AUDIO", 0), cached.get("AUDIO", 0), given.get("IMAGE", 0), cached.get("IMAGE", 0),
+        ),
+        _Output(
+            count(report, "candidatesTokenCount", "responseTokenCount") + thoughts,
+            thoughts, made.get("AUDIO", 0), made.get("IMAGE", 0),
+        ),
+        count(report, "totalTokenCount"),
+    )  # fmt: skip
+
+
+def _modalities(report: Report, *names: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name in names:
+        items = report.get(name)
+        for item in cast("Sequence[object]", items) if isinstance(items, list) else ():
+            if isinstance(item, dict):
+                of = cast("Report", item)
+                modality = str(of.get("modality", "")).upper()
+                found[modality] = found.get(modality, 0) + count(of, "tokenCount")
+    return found
+
+
+def _bedrock(report: Report) -> Usage:
+    """`inputTokens` leaves out what the cache read and wrote, unless the total says otherwise."""
+    prompt, output, total = count(report, "inputTokens"), count(report, "outputTokens"), count(report, "totalTokens")
+    read = count(report, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    write = count(report, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    if not (total and read + write and total == prompt + output):
+        prompt += read + write
+    details = report.get("cacheDetails")
+    write_1h = sum(
+        count(cast("Report", one), "inputTokens")
+        for one in (cast("Sequence[object]", details) if isinstance(details, list) else ())
+        if isinstance(one, dict) and cast("Report", one).get("ttl") == "1h"
     )
+    write_1h = min(write, write_1h)
+    return _settled(_Input(prompt, read, write - write_1h, write_1h), _Output(output), total)
+
+
+_PLAIN_INPUT = ("prompt_token_count", "inputTextTokenCount", "prompt_eval_count")
+_PLAIN_OUTPUT = ("generation_token_count", "outputTextTokenCount", "eval_count")
+
+
+def _plain(report: Report) -> Usage | None:
+    """Llama and Titan on Bedrock, Ollama, and totals alone."""
+    names = (*_PLAIN_INPUT, *_PLAIN_OUTPUT, "total_tokens")
+    if not any(name in report for name in names):
+        return None
+    given, made = count(report, *_PLAIN_INPUT), count(report, *_PLAIN_OUTPUT)
+    total = count(report, "total_tokens")
+    return _settled(_Input(given or max(0, total - made)), _Output(made), total)

@@ -8,10 +8,11 @@ from typing_extensions import override
 
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset
-from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, parse_object, raw_schema
+from warehouse.ingest.fields import parse_object
 from warehouse.ingest.identity import made_id
 from warehouse.ingest.opening import Container, Opened
 from warehouse.ingest.records import BadRecord, Chunk, Original, Piece, RawRow
+from warehouse.ingest.source import base_name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ class Format(ABC):
             told["constants"] = dict(options.constants)
         return told
 
-    def for_quarantine(self, data: bytes) -> bytes:
-        """A record's bytes without what must not be stored."""
-        return data
+    @abstractmethod
+    def row_of(self, data: bytes, context: Mapping[str, object]) -> RawRow:
+        """The raw row of one record that was kept, with the context it was kept with. Raises: BadRecord."""
 
 
 class RecordFormat(Format):
@@ -63,6 +64,10 @@ class RecordFormat(Format):
     @abstractmethod
     def row(self, record: Mapping[str, object]) -> RawRow:
         """The raw row of a record. Raises: BadRecord."""
+
+    @override
+    def row_of(self, data: bytes, context: Mapping[str, object]) -> RawRow:
+        return self.row(parse_object(data))
 
     @override
     def fits(self, opened: Opened, options: ReadOptions) -> bool:
@@ -93,11 +98,7 @@ def read_rows(
             continue
         identifier = row.get("id")
         if not isinstance(identifier, str) or not identifier.strip():
-            row = {**row, "id": made_id(chunk.base_name, original.record, original.data)}
+            base_name = base_name_of(original.source) if original.source else chunk.base_name
+            row = {**row, "id": made_id(base_name, original.record, original.data)}
         rows.append((index, row))
     return Piece(chunk, None, rows, bad, dataset)
-
-
-def field_names(dataset: Dataset) -> tuple[str, ...]:
-    """The raw columns that hold one text each."""
-    return tuple(name for name in raw_schema(dataset) if name not in (METADATA_KEY, METADATA_VALUE))

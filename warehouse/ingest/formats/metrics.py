@@ -1,15 +1,16 @@
 """Analytics rows as the gateway writes them: the contract's columns by name. Source: dataplane contract 4.3."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from typing_extensions import override
 
 from warehouse.errors import SourceError
+from warehouse.ingest.fields import parse_object
 from warehouse.ingest.formats.base import Format, ReadOptions
-from warehouse.ingest.formats.json_columns import columns_of, fields_of, read_chunk
+from warehouse.ingest.formats.json_columns import columns_of, fields_of, read_chunk, row_of
 from warehouse.ingest.formats.parquet import parquet_pieces
 from warehouse.ingest.opening import Container, Opened
-from warehouse.ingest.records import Piece
+from warehouse.ingest.records import Piece, RawRow
 
 _TELLING = {"ai_org", "ai_model", "req_units", "res_units", "total_units", "response_status_code", "is_success"}
 
@@ -29,6 +30,10 @@ class Metrics(Format):
         if options.mapping or opened.container is Container.TEXT_TABLE:
             return False
         return looks_like_metrics(opened.header or fields_of(opened.samples))
+
+    @override
+    def row_of(self, data: bytes, context: Mapping[str, object]) -> RawRow:
+        return row_of(parse_object(data), columns_of(self.dataset))
 
     @override
     def pieces(self, opened: Opened, options: ReadOptions) -> Iterator[Piece]:

@@ -2,13 +2,16 @@
 
 from warehouse.errors import UnknownName
 from warehouse.ingest.formats.base import Format, ReadOptions
+from warehouse.ingest.formats.feedbacks import Feedbacks
+from warehouse.ingest.formats.hook import Hook
 from warehouse.ingest.formats.json_columns import fields_of
+from warehouse.ingest.formats.log_objects import LogObjects
 from warehouse.ingest.formats.metrics import Metrics
+from warehouse.ingest.formats.quarantine import QuarantineFile
+from warehouse.ingest.formats.table import Table
 from warehouse.ingest.opening import Container, Opened, UnfitSource
 
 AUTO = "auto"
-
-FORMATS: tuple[Format, ...] = (Metrics(),)
 
 
 def named(name: str) -> Format:
@@ -19,10 +22,20 @@ def named(name: str) -> Format:
     raise UnknownName("format", name, (AUTO, *(one.name for one in FORMATS)))
 
 
+FORMATS: tuple[Format, ...] = (
+    QuarantineFile(named),
+    Table(),
+    Hook(),
+    LogObjects(),
+    Feedbacks(),
+    Metrics(),
+)
+
+
 def detected(opened: Opened, options: ReadOptions) -> Format:
     """The first format that a source fits, by its content. Raises: UnfitSource."""
     if opened.container is Container.EMPTY:
-        return FORMATS[0]
+        return named(Metrics.name)
     for one in FORMATS:
         if one.fits(opened, options):
             return one
