@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -97,9 +97,16 @@ def expected(batches: int) -> dict[str, Any]:
     return {"n": count, "ids": count, "cost": sum((cost_of(n) for n in range(count)), Decimal(0))}
 
 
-def load(root: str, batches: Iterable[int], said: str, die_at: str | None = None, prefix: str = "batch") -> None:
+def load(
+    root: str,
+    batches: Iterable[int],
+    said: str,
+    die_at: str | None = None,
+    prefix: str = "batch",
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Append batches one by one; each one that is acknowledged is a line in the file `said`."""
-    engine = open_lake(root)
+    engine = open_lake(root, environment=environment or {})
     if die_at:
         _die(*POINTS[die_at], after=random.randrange(3))
     with Path(said).open("a", encoding="utf-8") as log:
@@ -112,10 +119,15 @@ def load(root: str, batches: Iterable[int], said: str, die_at: str | None = None
 
 
 def maintain(
-    root: str, until_file: str, die_at: str | None = None, grace_s: float = 0.4, checkpoint_every: int = 7
+    root: str,
+    until_file: str,
+    die_at: str | None = None,
+    grace_s: float = 0.4,
+    checkpoint_every: int = 7,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Compact, checkpoint and sweep in a loop until a file is there."""
-    engine = open_lake(root)
+    engine = open_lake(root, environment=environment or {})
     table = engine.lake.table("generations")
     if die_at:
         _die(*POINTS[die_at], after=0)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
@@ -26,6 +27,7 @@ _UTC = pa.timestamp("us", tz="UTC")
 _VANISHED = re.compile(r"No files found that match|Cannot open file|No such file", re.IGNORECASE)
 _RETRIES = 3
 _CHUNK_ROWS = 100_000
+_NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
 class DuckDBEngine(Engine):
@@ -44,13 +46,20 @@ class DuckDBEngine(Engine):
         queue: int = 32,
         memory_mb: int = 4096,
         spill_mb: int | None = None,
+        environment: Mapping[str, str] = _NO_ENVIRONMENT,
+        cache: Path | None = None,
+        cache_mb: int = 20_000,
         datasets: Mapping[str, Dataset] = DATASETS,
     ) -> None:
+        """Open the lake at `root`: a folder, or `s3://bucket/prefix` with the `AWS_…` variables of `environment`.
+
+        `cache` keeps copies of a bucket's files between runs, up to `cache_mb`.
+        """
         super().__init__()
         self._datasets = datasets
-        self.lake = Lake(open_store(root), datasets)
-        self._turns = Turns(concurrency, queue)
         self._scratch = Path(tempfile.mkdtemp(prefix="gateledger-duckdb-"))
+        self.lake = Lake(open_store(root, environment, cache or self._scratch / "cache", cache_mb), datasets)
+        self._turns = Turns(concurrency, queue)
         self._memory_mb = memory_mb
         self._database = duckdb.connect(
             config={

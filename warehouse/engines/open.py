@@ -1,24 +1,30 @@
 """The engine that the settings ask for."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from warehouse.engines.base import Engine
 from warehouse.errors import ConfigurationError
 from warehouse.settings import WarehouseSettings
 
+_AS_IT_IS: Mapping[str, str] = MappingProxyType({})
 _LAKE = ("", "file", "s3")
 _CLICKHOUSE = ("clickhouse", "clickhouses", "chdb")
 _SERVER_CONCURRENCY = 16
 """Queries that one process asks a server at a time; the server has limits of its own."""
 
 
-def open_engine(settings: WarehouseSettings) -> Engine:
+def open_engine(settings: WarehouseSettings, environment: Mapping[str, str] = _AS_IT_IS) -> Engine:
     """The engine of the warehouse URL: the lake for a path, file:// or s3://, else ClickHouse or chDB.
+
+    A lake in a bucket takes the `AWS_…` variables of `environment`; those it lacks are taken from the process's own.
 
     Raises: ConfigurationError for another scheme or a package that is not installed.
     """
     url = settings.resolved_warehouse_url()
     scheme = url.split("://", 1)[0] if "://" in url else ""
     if scheme in _LAKE:
-        return _open_lake(url, settings)
+        return _open_lake(url, settings, environment)
     if scheme in _CLICKHOUSE:
         return _open_clickhouse(url, settings)
     raise ConfigurationError(
@@ -27,7 +33,7 @@ def open_engine(settings: WarehouseSettings) -> Engine:
     )
 
 
-def _open_lake(url: str, settings: WarehouseSettings) -> Engine:
+def _open_lake(url: str, settings: WarehouseSettings, environment: Mapping[str, str]) -> Engine:
     from warehouse.engines.duckdb import DuckDBEngine
 
     return DuckDBEngine(
@@ -36,6 +42,8 @@ def _open_lake(url: str, settings: WarehouseSettings) -> Engine:
         concurrency=settings.query_concurrency,
         queue=settings.query_queue,
         memory_mb=settings.query_memory_mb,
+        environment=environment,
+        cache=settings.home / "cache" / "lake",
     )
 
 

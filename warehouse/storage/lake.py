@@ -81,27 +81,35 @@ class LakeTable:
     # --- shape -------------------------------------------------------------------------------------------------
 
     def create(self) -> list[str]:
-        """Bring the table to the dataset's columns. Says what was done."""
+        """Bring the table to the dataset's columns. Says what was done. Raises: ConfigurationError, WarehouseError."""
+        for _ in range(_ATTEMPTS):
+            with suppress(CommitConflict), self._locked() as exists:
+                return self._add_columns() if exists else self._create()
+        raise WarehouseError(f"other writers of {self.name} were faster {_ATTEMPTS} times; try again")
+
+    def _create(self) -> list[str]:
         schema = arrow_schema(self.dataset)
-        with self._locked() as exists:
-            if not exists:
-                self._writer.create(schema, statistics_columns(self.dataset), self.dataset.description)
-                self.store.sync_created(self.name)
-                self._sync_from(0)
-                return [f"created {self.name} with {len(schema)} columns"]
-            present = {field.name: field.type for field in self._writer.schema()}
-            for field in schema:
-                if field.name in present and present[field.name] != field.type:
-                    raise ConfigurationError(
-                        f"column {field.name} of {self.name} is {present[field.name]} in the lake, the catalog says "
-                        f"{field.type}; a column's type cannot change, add a new column instead"
-                    )
-            added = [field for field in schema if field.name not in present]
-            if added:
-                before = self._writer.version
-                self._writer.add_columns(added)
-                self._after_commit(before)
-            return [f"added column {field.name} to {self.name}" for field in added]
+        self._writer.create(schema, statistics_columns(self.dataset), self.dataset.description)
+        self.store.sync_created(self.name)
+        self._sync_from(0)
+        return [f"created {self.name} with {len(schema)} columns"]
+
+    def _add_columns(self) -> list[str]:
+        present = {field.name: field.type for field in self._writer.schema()}
+        added: list[pa.Field] = []
+        for field in arrow_schema(self.dataset):
+            if field.name not in present:
+                added.append(field)
+            elif present[field.name] != field.type:
+                raise ConfigurationError(
+                    f"column {field.name} of {self.name} is {present[field.name]} in the lake, the catalog says "
+                    f"{field.type}; a column's type cannot change, add a new column instead"
+                )
+        if added:
+            before = self._writer.version
+            self._writer.add_columns(added)
+            self._after_commit(before)
+        return [f"added column {field.name} to {self.name}" for field in added]
 
     # --- writing -----------------------------------------------------------------------------------------------
 
@@ -283,7 +291,8 @@ class LakeTable:
             # The outcome is unknown: the entry may be there although the call failed.
             self._writer.open()
             live = {file.path for file in self._writer.live()}
-            if not all(a.path in live for a in added) or any(r.path in live for r in removed):
+            landed = all(a.path in live for a in added) and not any(r.path in live for r in removed)
+            if not (landed or (batch is not None and self._writer.committed(batch))):
                 raise WarehouseError(f"the commit to {self.name} failed: {error}; nothing of it is stored") from error
         self._after_commit(before)
         # The rows are durable; a checkpoint that fails here (a full disk) is tried again, and reported, by `maintain`.

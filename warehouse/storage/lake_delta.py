@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from warehouse.errors import WarehouseError
@@ -53,6 +53,8 @@ class DeltaLog:
             self._table = DeltaTable(self._uri, storage_options=self._options or None)
         except TableNotFoundError:
             self._table = None
+        except (DeltaError, OSError, ValueError) as error:
+            raise WarehouseError(f"the lake's table at {self._uri} cannot be opened: {error}") from error
         return self._table is not None
 
     def refresh(self) -> bool:
@@ -66,26 +68,34 @@ class DeltaLog:
         return True
 
     def create(self, schema: pa.Schema, statistics_columns: Sequence[str], comment: str) -> None:
-        """Write the first entry of a new table, partitioned by day."""
+        """Write the first entry of a new table, partitioned by day. Raises: CommitConflict when there is one now."""
         full = schema if PARTITION in schema.names else schema.append(pa.field(PARTITION, pa.date32()))
-        self._table = DeltaTable.create(
-            self._uri,
-            schema=Schema.from_arrow(full),
-            partition_by=[PARTITION],
-            description=comment,
-            storage_options=self._options or None,
-            configuration={
-                "delta.checkpointInterval": "1000000000",
-                "delta.logRetentionDuration": "interval 1 days",
-                "delta.setTransactionRetentionDuration": "interval 30 days",
-                "delta.dataSkippingStatsColumns": ",".join(statistics_columns),
-            },
-            post_commithook_properties=_NO_HOOKS,
-        )
+        try:
+            self._table = DeltaTable.create(
+                self._uri,
+                schema=Schema.from_arrow(full),
+                partition_by=[PARTITION],
+                description=comment,
+                storage_options=self._options or None,
+                configuration={
+                    "delta.checkpointInterval": "1000000000",
+                    "delta.logRetentionDuration": "interval 1 days",
+                    "delta.setTransactionRetentionDuration": "interval 30 days",
+                    "delta.dataSkippingStatsColumns": ",".join(statistics_columns),
+                },
+                post_commithook_properties=_NO_HOOKS,
+            )
+        except DeltaError as error:
+            if self.open():
+                raise CommitConflict(str(error)) from error
+            raise WarehouseError(f"the lake's table at {self._uri} cannot be made: {error}") from error
 
     def add_columns(self, fields: Sequence[pa.Field]) -> None:
-        """Commit new columns; files that lack them read as NULL."""
-        self._handle.alter.add_columns(list(Schema.from_arrow(pa.schema(list(fields))).fields))
+        """Commit new columns; files that lack them read as NULL. Raises: CommitConflict."""
+        try:
+            self._handle.alter.add_columns(list(Schema.from_arrow(pa.schema(list(fields))).fields))
+        except CommitFailedError as error:
+            raise CommitConflict(str(error)) from error
 
     @property
     def version(self) -> int:

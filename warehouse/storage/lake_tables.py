@@ -15,11 +15,16 @@ from warehouse.storage.lake_store import LakeStore
 from warehouse.storage.tables import arrow_schema
 
 
-def open_store(root: str) -> LakeStore:
-    """The store that a lake's root names: a folder. Raises: ConfigurationError."""
-    if "://" in root and not root.startswith("file://"):
-        raise ConfigurationError(f"a lake lies in a folder, not in {root.split('://', 1)[0]}://")
-    return DiskStore(Path(root.removeprefix("file://")))
+def open_store(root: str, environment: Mapping[str, str], cache: Path, cache_mb: int) -> LakeStore:
+    """The store that a lake's root names: a folder, `file://` or `s3://`. Raises: ConfigurationError."""
+    scheme = root.split("://", 1)[0] if "://" in root else "file"
+    if scheme == "file":
+        return DiskStore(Path(root.removeprefix("file://")))
+    if scheme == "s3":
+        from warehouse.storage.lake_objects import ObjectStore
+
+        return ObjectStore(root, environment, cache, cache_mb)
+    raise ConfigurationError(f"a lake lies in a folder or in s3://bucket/prefix, not in {scheme}://")
 
 
 class Lake:
