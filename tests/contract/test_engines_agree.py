@@ -23,7 +23,7 @@ from warehouse.query.spec import Condition, GroupedQuery
 from warehouse.rollups import build_rollups, check_rollups
 
 KINDS = ("lake", "clickhouse")
-QUESTIONS = {"lake": 20, "clickhouse": 12}
+QUESTIONS = {"lake": 20, "clickhouse": 10}
 """Questions per block: a few hundred in all."""
 END = rows.FIRST_DAY.replace(day=31, hour=23)
 
@@ -94,18 +94,20 @@ def test_random_questions(
 def test_hostile_texts_are_only_ever_values(engines: dict[tuple[str, bool], Engine], kind: str) -> None:
     engine = engines[kind, False]
     everything = GroupedQuery(TenantScope("org-a"), rows.FIRST_DAY, END, ("model",), limit=None)
-    for hostile in rows.HOSTILE:
+    for number, hostile in enumerate(rows.HOSTILE):
         by = replace(everything, by=(METADATA_PREFIX + hostile, "workspace"))
         check(engine, oracle(), by)
         check(engine, oracle(), replace(everything, scope=TenantScope(hostile)))
         check(engine, oracle(), replace(everything, scope=TenantScope("org-a", frozenset({hostile, "prod"}))))
         texts = [Condition(name, (hostile, "gpt-4o")) for name in ("virtual_keys", "trace_id", "cache_status")]
-        for condition in (
+        conditions = (
             *texts,
             Condition("metadata", ((hostile, hostile),)),
             Condition("metadata", (("team", hostile),)),
             Condition("ai_org_model", ((hostile, hostile), ("openai", hostile), ("", hostile))),
-        ):
+        )
+        # Literals are spelled alike in every filter, so each text is tried in two of them.
+        for condition in (conditions[number % len(conditions)], conditions[(number + 3) % len(conditions)]):
             check(engine, oracle(), replace(everything, conditions=(condition,)))
 
 
