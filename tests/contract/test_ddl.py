@@ -109,14 +109,23 @@ def test_a_derived_day_lies_on_one_shard_in_a_partition_of_its_own() -> None:
     assert front.endswith("ENGINE=Distributed('main', 'logs', 'days_local', toRelativeDayNum(\"day\"))")
 
 
-def test_a_new_column_goes_to_every_table_that_shows_it() -> None:
-    column = NOTES.column("batch_id")
-    assert text(*ddl.add_column(NOTES, column, "logs", ONE_SERVER)) == [
-        'ALTER TABLE "logs"."notes" ADD COLUMN IF NOT EXISTS "batch_id" Nullable(String)'
+def test_new_columns_go_to_every_table_that_shows_them() -> None:
+    columns = (NOTES.column("batch_id"), NOTES.column("organisation_id"))
+    assert text(*ddl.add_columns(NOTES, columns, "logs", ONE_SERVER)) == [
+        (
+            'ALTER TABLE "logs"."notes" ADD COLUMN IF NOT EXISTS "batch_id" Nullable(String), '
+            'ADD COLUMN IF NOT EXISTS "organisation_id" LowCardinality(Nullable(String))'
+        )
     ]
-    assert text(*ddl.add_column(NOTES, column, "logs", SHARDS)) == [
-        'ALTER TABLE "logs"."notes_local" ON CLUSTER "main" ADD COLUMN IF NOT EXISTS "batch_id" Nullable(String)',
-        'ALTER TABLE "logs"."notes" ON CLUSTER "main" ADD COLUMN IF NOT EXISTS "batch_id" Nullable(String)',
+    assert text(*ddl.add_columns(NOTES, columns, "logs", SHARDS)) == [
+        (
+            'ALTER TABLE "logs"."notes_local" ON CLUSTER "main" ADD COLUMN IF NOT EXISTS "batch_id" Nullable(String), '
+            'ADD COLUMN IF NOT EXISTS "organisation_id" LowCardinality(Nullable(String))'
+        ),
+        (
+            'ALTER TABLE "logs"."notes" ON CLUSTER "main" ADD COLUMN IF NOT EXISTS "batch_id" Nullable(String), '
+            'ADD COLUMN IF NOT EXISTS "organisation_id" LowCardinality(Nullable(String))'
+        ),
     ]
 
 

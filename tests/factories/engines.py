@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -143,17 +144,36 @@ def clickhouse_wire_engine(folder: Path, *, created: bool = True, **options: Any
 
 
 @contextmanager
-def chdb_engine(folder: Path, *, created: bool = True, **options: Any) -> Iterator[ClickHouseEngine]:
-    """chDB in this process, which can hold one folder open at a time. Raises: PartMissing."""
+def chdb_engine(
+    folder: Path, *, created: bool = True, database: str | None = None, **options: Any
+) -> Iterator[ClickHouseEngine]:
+    """chDB in this process. Raises: PartMissing.
+
+    A process can hold one folder open at a time, so all share one and each has a database of its own in it.
+    """
     if find_spec("chdb") is None:
         raise PartMissing("chdb is not installed")
-    engine = ClickHouseEngine.connect(f"chdb://{folder / 'chdb'}", **options)
+    import chdb
+
+    database = database or f"test_{uuid4().hex}"
+    root = _chdb_folder()
+    connection = chdb.connect(root)
+    connection.query(f"CREATE DATABASE IF NOT EXISTS {database}")
+    connection.close()
+    engine = ClickHouseEngine.connect(f"chdb://{root}?database={database}", **options)
     try:
         if created:
             engine.create(DATASETS.values())
         yield engine
     finally:
         engine.close()
+
+
+@cache
+def _chdb_folder() -> str:
+    folder = tempfile.TemporaryDirectory(prefix="gateledger-chdb-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from sqlglot import exp
 
 from warehouse.catalog.functions import call
 from warehouse.catalog.generations import GENERATIONS
+from warehouse.engines import clickhouse_append
 from warehouse.engines.base import Batch, scan
-from warehouse.engines.clickhouse import ClickHouseEngine
+from warehouse.engines.clickhouse import ClickHouseEngine, Connection
 from warehouse.storage.tables import arrow_schema
 
 SCHEMA = arrow_schema(GENERATIONS)
@@ -93,8 +94,8 @@ def _arm(point: str, delay_s: float) -> None:
     when, _, step = point.partition(" the ")
     if point == "while the store runs":
         when, step = "while", "store"
-    name = {"upload": "_upload", "store": "_move"}[step]
-    whole: Callable[..., Any] = getattr(ClickHouseEngine, name)
+    owner, name = {"upload": (Connection, "upload"), "store": (clickhouse_append, "_alone")}[step]
+    whole: Callable[..., Any] = getattr(owner, name)
 
     def deadly(*arguments: Any, **named: Any) -> Any:
         if when == "before":
@@ -106,7 +107,7 @@ def _arm(point: str, delay_s: float) -> None:
             _die()
         return result
 
-    setattr(ClickHouseEngine, name, deadly)
+    setattr(owner, name, deadly)
 
 
 def _die() -> None:

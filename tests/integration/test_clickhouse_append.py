@@ -21,7 +21,7 @@ from tests.factories.engines import OPENERS, ClickHouseServer, clickhouse_wire_e
 from tests.factories.rows import as_generations
 from tests.integration import clickhouse_worker as worker
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.engines import clickhouse
+from warehouse.engines import clickhouse_append
 from warehouse.engines.base import Appended, Batch, Engine
 from warehouse.engines.clickhouse import ClickHouseEngine
 from warehouse.errors import WarehouseBusy, WarehouseError
@@ -194,10 +194,10 @@ def test_a_statement_that_still_runs_holds_the_next_one_back(tmp_path: Path, mon
     with clickhouse_wire_engine(tmp_path) as engine:
         database = engine.address.database
         server = shared_server()
-        monkeypatch.setattr(clickhouse, "_WRITE_WAIT_S", 0.3)
+        monkeypatch.setattr(clickhouse_append, "WAIT_S", 0.3)
         with server.running("SELECT sleepEachRow(1) FROM numbers(2)", f"gateledger-append-{database}-generations"):
             with pytest.raises(WarehouseBusy):
                 append(engine, [1, 2])
             assert total(engine)["n"] == 0
-            monkeypatch.setattr(clickhouse, "_WRITE_WAIT_S", 30)
+            monkeypatch.setattr(clickhouse_append, "WAIT_S", 30)
             assert append(engine, [1, 2]) == Appended(stored=2, duplicates=0)

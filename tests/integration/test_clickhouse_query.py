@@ -221,7 +221,8 @@ def test_errors_name_the_server_and_never_the_password(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_chdb_in_use_is_told_so(tmp_path: Path) -> None:
-    with chdb_engine(tmp_path), closing(ClickHouseEngine.connect(f"chdb://{tmp_path}/other")) as second:
+    other = ClickHouseEngine.connect(f"chdb://{tmp_path}/other")
+    with chdb_engine(tmp_path), closing(other) as second:
         [problem] = second.check()
         assert "only one process can hold a folder" in problem.what
 
@@ -239,7 +240,7 @@ def test_a_gateways_own_table_can_be_asked_as_it_is(tmp_path: Path) -> None:
         )
         server.run(
             f"INSERT INTO {database}.generations VALUES "
-            "('1', 'o', 'w', '2026-03-01 10:00:00.123', 'openai', 'g', 1, 0.25, 3, 4, 7, 10, 'hit', 200, ['k'], ['v']), "
+            "('1', 'o', 'w', '2026-03-01 10:00:00.123', 'x', 'g', 1, 0.25, 3, 4, 7, 10, 'hit', 200, ['k'], ['v']), "
             "('2', 'o', '', '2026-03-01 11:00:00', 'openai', '', 0, 0.5, 1, 1, 2, 30, '', 500, [], [])"
         )
         query = exp.select(*(exp.alias_(m.expression.copy(), m.name, quoted=True) for m in GENERATIONS.measures))

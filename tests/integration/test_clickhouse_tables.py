@@ -173,6 +173,10 @@ def test_a_version_outlives_a_merge(tmp_path: Path) -> None:
         shared_server().run(f"OPTIMIZE TABLE {engine.address.database}.generations FINAL")
         assert engine.version("generations") == version
         assert engine.day_fingerprints(GENERATIONS) == prints
+        gone = f"ALTER TABLE {engine.address.database}.generations DELETE WHERE id = 'id-0000003'"
+        shared_server().run(f"{gone} SETTINGS mutations_sync = 1")
+        assert engine.version("generations") != version
+        assert engine.day_fingerprints(GENERATIONS) != prints
 
 
 def test_a_view_has_a_version_too(tmp_path: Path) -> None:
@@ -252,10 +256,10 @@ def test_retention_follows_its_setting(tmp_path: Path) -> None:
 
 
 def test_chdb_keeps_its_rows(tmp_path: Path) -> None:
-    with chdb_engine(tmp_path) as engine:
+    with chdb_engine(tmp_path, database="kept") as engine:
         engine.append(GENERATIONS, rows_of(range(50)), Batch("b"))
         version = engine.version("generations")
-    with chdb_engine(tmp_path, created=False) as engine:
+    with chdb_engine(tmp_path, created=False, database="kept") as engine:
         assert engine.version("generations") == version
         assert engine.append(GENERATIONS, rows_of(range(60)), Batch("c")).stored == 10
         assert engine.check() == []
@@ -264,8 +268,8 @@ def test_chdb_keeps_its_rows(tmp_path: Path) -> None:
 def test_an_old_server_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with clickhouse_wire_engine(tmp_path) as engine:
         assert engine.check() == []
-        with engine._connection() as client:
-            monkeypatch.setattr(client, "server_version", "21.8.1.1")
+        with engine._connection() as wire:
+            monkeypatch.setattr(wire.client, "server_version", "21.8.1.1")
         [problem] = engine.check()
         assert "is version 21.8.1.1" in problem.what
         assert "24.8" in problem.remedy
@@ -283,7 +287,7 @@ def test_what_a_cluster_is_sent_is_clickhouses_own_grammar(topology: Topology, t
     ]
     for dataset in (GENERATIONS, DATASETS["rollup_hour_workspace"]):
         trees += [*ddl.create_table(dataset, "default", topology), ddl.set_retention(dataset, "default", topology)]
-        trees += ddl.add_column(dataset, dataset.columns[-1], "default", topology)
+        trees += ddl.add_columns(dataset, dataset.columns[-2:], "default", topology)
         trees += [
             statements.day_fingerprints(dataset, Window(NOW, NOW)),
             statements.parts_version(dataset.name, "default", topology),

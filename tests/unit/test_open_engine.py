@@ -35,7 +35,9 @@ def test_an_address_has_the_usual_ports(url: str, port: int, tls: bool) -> None:
 
 
 def test_a_chdb_address_is_a_folder() -> None:
-    assert Address.parse("chdb:///var/lib/gate%20ledger").path == "/var/lib/gate ledger"
+    address = Address.parse("chdb:///var/lib/gate%20ledger")
+    assert (address.path, address.database) == ("/var/lib/gate ledger", "default")
+    assert Address.parse("chdb:///srv/gl?database=logs").database == "logs"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,7 @@ def test_a_chdb_address_is_a_folder() -> None:
         "clickhouse://gl:s3cret@h/a?x=1",
         "chdb://relative/path",
         "chdb:///",
+        "chdb:///srv?user=s3cret",
         "mysql://gl:s3cret@h/db",
     ],
 )

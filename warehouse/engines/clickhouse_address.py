@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from warehouse.errors import ConfigurationError, GateledgerError, QueryTooLarge, WarehouseBusy, WarehouseError
 
@@ -13,6 +13,7 @@ _FORMS = "clickhouse://user:password@host:8123/database, clickhouses://… for T
 _TOO_LARGE = {158, 159, 160, 162, 191, 241, 307, 396}
 """Rows read, time, speed, set size, memory, bytes read, result rows or bytes."""
 _BUSY = {202, 203, 209, 210}
+_ALREADY_RUNNING = 216
 _REFUSED = {192, 193, 194, 516}
 _UNKNOWN_DATABASE, _UNKNOWN_TABLE, _UNKNOWN_COLUMN = 81, 60, {16, 47}
 _DENIED, _READ_ONLY, _NO_SPACE, _TABLE_READ_ONLY = 497, 164, {243, 1000}, 242
@@ -44,11 +45,12 @@ class Address:
                 f"The warehouse URL cannot be read (is the port a number?); allowed: {_FORMS}"
             ) from None
         if parts.scheme == "chdb":
-            if parts.netloc or not parts.path.strip("/"):
+            options = dict(parse_qsl(parts.query, keep_blank_values=True))
+            if parts.netloc or not parts.path.strip("/") or not options.keys() <= {"database"}:
                 raise ConfigurationError(
-                    f"A chdb URL holds an absolute path, as in chdb:///var/lib/gateledger; allowed: {_FORMS}"
+                    f"A chdb URL holds an absolute path and at most ?database=NAME; allowed: {_FORMS}"
                 )
-            return cls(host="", path=unquote(parts.path))
+            return cls(host="", path=unquote(parts.path), database=options.get("database") or "default")
         if parts.scheme not in SCHEMES:
             raise ConfigurationError(f"The warehouse URL begins with '{parts.scheme}'; allowed: {_FORMS}")
         database = unquote(parts.path.strip("/")) or "default"
@@ -66,9 +68,13 @@ class Address:
 
     def __str__(self) -> str:
         if self.path is not None:
-            return f"chdb://{self.path}"
+            return f"chdb://{self.path}?database={self.database}"
         scheme = "clickhouses" if self.tls else "clickhouse"
         return f"{scheme}://{self.user}@{self.host}:{self.port}/{self.database}"
+
+
+class AlreadyRunning(WarehouseBusy):
+    """A query of the same id runs on the server already."""
 
 
 def translate(code: int | None, message: str, address: Address) -> GateledgerError:
@@ -77,6 +83,8 @@ def translate(code: int | None, message: str, address: Address) -> GateledgerErr
     said = said.split(" (version ")[0].split(" (for url ")[0].strip()
     if address.password:
         said = said.replace(address.password, "…")
+    if code == _ALREADY_RUNNING:
+        return AlreadyRunning()
     if code in _BUSY:
         return WarehouseBusy()
     if code in _TOO_LARGE:

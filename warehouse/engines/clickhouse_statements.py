@@ -1,6 +1,6 @@
 """The statements that the ClickHouse engine runs for itself: probing ids, storing rows, fingerprints, upkeep."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from sqlglot import exp
@@ -174,8 +174,3 @@ def _id(dataset: Dataset) -> exp.Column:
 
 def _text_is(name: str, value: str) -> exp.EQ:
     return exp.EQ(this=column(name), expression=exp.Literal.string(value))
-
-
-def partition_names(days: Iterable[date]) -> list[str]:
-    """The partitions of a derived dataset that hold those days."""
-    return [day.isoformat() for day in sorted(set(days))]

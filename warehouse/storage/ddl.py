@@ -4,7 +4,7 @@ One catalog, three shapes (dataplane 4.4): plain MergeTree on one server; Replic
 `<table>_local` on every shard with a Distributed `<table>` in front. A name in `Topology.cluster` adds ON CLUSTER.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -122,12 +122,13 @@ def create_incoming(dataset: Dataset, name: str) -> exp.Create:
     )
 
 
-def add_column(dataset: Dataset, column: Column, database: str, topology: Topology) -> list[exp.Alter]:
-    """The statements that add a column to a dataset's tables; rows that are there read NULL."""
-    definition = _definition(dataset, column)
-    definition.set("exists", True)
+def add_columns(dataset: Dataset, columns: Sequence[Column], database: str, topology: Topology) -> list[exp.Alter]:
+    """The statements that add columns to a dataset's tables; rows that are there read NULL."""
+    definitions = [_definition(dataset, column) for column in columns]
+    for definition in definitions:
+        definition.set("exists", True)
     names = dict.fromkeys((stored_name(dataset.name, topology), dataset.name))
-    return [_alter(name, definition.copy(), database, topology) for name in names]
+    return [_alter(name, [each.copy() for each in definitions], database, topology) for name in names]
 
 
 def set_retention(dataset: Dataset, database: str, topology: Topology) -> exp.Alter | None:
@@ -136,17 +137,19 @@ def set_retention(dataset: Dataset, database: str, topology: Topology) -> exp.Al
     if ttl is None:
         return None
     action = exp.AlterModifySqlSecurity(expressions=[ttl])  # sqlglot's name for everything that MODIFY takes
-    return _alter(stored_name(dataset.name, topology), action, database, topology)
+    return _alter(stored_name(dataset.name, topology), [action], database, topology)
 
 
 def drop_table(name: str, database: str, topology: Topology) -> list[exp.Drop]:
     """The statements that remove a table with all it holds."""
     names = dict.fromkeys((name, stored_name(name, topology)))
-    cluster = _cluster(topology) if topology.sharded else None
-    return [
-        exp.Drop(tables=[table(each, database)], kind="TABLE", exists=True, sync=True, cluster=cluster)
-        for each in names
-    ]
+    return [drop_stored(each, database, topology) for each in names]
+
+
+def drop_stored(name: str, database: str, topology: Topology) -> exp.Drop:
+    """The statement that removes exactly this table, on every shard."""
+    cluster = _cluster(_shards_only(topology))
+    return exp.Drop(tables=[table(name, database)], kind="TABLE", exists=True, sync=True, cluster=cluster)
 
 
 def replace_partition(dataset: Dataset, partition: str, staging: str, database: str, topology: Topology) -> exp.Alter:
@@ -155,14 +158,14 @@ def replace_partition(dataset: Dataset, partition: str, staging: str, database: 
         expression=exp.Partition(expressions=[exp.Literal.string(partition)]),
         source=table(stored_name(staging, topology), database),
     )
-    return _alter(stored_name(dataset.name, topology), action, database, _shards_only(topology))
+    return _alter(stored_name(dataset.name, topology), [action], database, _shards_only(topology))
 
 
 def drop_partition(dataset: Dataset, partition: str, database: str, topology: Topology) -> exp.Alter:
     """The statement that empties one partition."""
     partitions = [exp.Partition(expressions=[exp.Literal.string(partition)])]
     action = exp.DropPartition(expressions=partitions)
-    return _alter(stored_name(dataset.name, topology), action, database, _shards_only(topology))
+    return _alter(stored_name(dataset.name, topology), [action], database, _shards_only(topology))
 
 
 def sync_replicas(name: str, database: str, topology: Topology) -> exp.Command:
@@ -238,8 +241,8 @@ def _ttl(dataset: Dataset, topology: Topology) -> exp.MergeTreeTTL | None:
     return exp.MergeTreeTTL(expressions=[expires])
 
 
-def _alter(name: str, action: exp.Expr, database: str, topology: Topology) -> exp.Alter:
-    return exp.Alter(this=table(name, database), kind="TABLE", actions=[action], cluster=_cluster(topology))
+def _alter(name: str, actions: Sequence[exp.Expr], database: str, topology: Topology) -> exp.Alter:
+    return exp.Alter(this=table(name, database), kind="TABLE", actions=list(actions), cluster=_cluster(topology))
 
 
 def _shards_only(topology: Topology) -> Topology:
