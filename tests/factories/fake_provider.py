@@ -19,6 +19,8 @@ ERRORS = {
     "fail-500": (500, "server_error", "The server had an error while processing your request."),
 }
 """A prompt that begins with one of these words gets that answer."""
+FLAKY = "flaky"
+"""A prompt that begins with this word gets a 500 at first, and its answer when it is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        again = any(earlier["body"] == body for earlier in self.seen)
         self.seen.append({"path": self.path, "body": body})
         if self.path == "/v1/embeddings":
             return self._json(200, _embedding(body))
         prompt = str(body["messages"][-1]["content"])
-        failure = ERRORS.get(prompt.split()[0])
+        first_word = prompt.split()[0]
+        failure = ERRORS.get("fail-500" if first_word == FLAKY and not again else first_word)
         if failure:
             status, kind, message = failure
             return self._json(status, {"type": "error", "error": {"type": kind, "message": message, "code": kind}})
@@ -188,11 +192,7 @@ def _anthropic_events(body: dict[str, Any], prompt: str) -> Iterator[str]:
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Fine."}},
         {"type": "content_block_stop", "index": 0},
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": "end_turn"},
-            "usage": {"output_tokens": usage["output_tokens"]},
-        },
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage_end},
         {"type": "message_stop"},
     ]
     for event in events:

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+PROVIDER_KEY, CALLER_KEY = "provider-key-that-is-never-stored", "caller-key-that-is-never-stored"
 NODE_ROOT = Path(__file__).resolve().parent.parent / ".node"
 """Holds the committed package.json and package-lock.json; node_modules beside them is git-ignored."""
 
@@ -106,7 +107,7 @@ class Gateway:
         """A gateway config that sends requests to `provider_url` and logs them."""
         return {
             "provider": provider,
-            "api_key": "not-a-secret",
+            "api_key": PROVIDER_KEY,
             "custom_host": provider_url,
             "after_request_hooks": [{"type": "guardrail", "id": "log", "checks": [self._log_check]}],
             **more,
@@ -118,7 +119,7 @@ class Gateway:
         """The gateway's answer, read to its end (streams too)."""
         all_headers = {
             "x-portkey-config": json.dumps(config),
-            "authorization": "Bearer not-a-secret",
+            "authorization": f"Bearer {CALLER_KEY}",
             **(headers or {}),
         }
         return self._client.post(f"{self.url}/{path}", json=body, headers=all_headers)
