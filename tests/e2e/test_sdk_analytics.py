@@ -1,0 +1,216 @@
+"""The unmodified Python SDK against a live server: every grouped question it can ask, and how it sees our errors."""
+
+import asyncio
+import json
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from portkey_ai import AsyncPortkey, Portkey
+from portkey_ai.api_resources.exceptions import (
+    AuthenticationError,
+    BadRequestError,
+    PermissionDeniedError,
+)
+
+from api.analytics import rendering
+from api.permissions import KeyKind
+from api.workspaces.service import find
+from tests.factories import rows
+from tests.factories.app import Installation, installed
+from tests.factories.oracle import Oracle
+from tests.factories.server import LiveServer, live_server
+from warehouse.catalog import registry
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.engines.base import Batch
+from warehouse.engines.open import open_engine
+from warehouse.query.scope import TenantScope
+from warehouse.query.spec import Condition, GroupedQuery, Order
+from warehouse.storage.migrate import migrate
+
+SINCE, UNTIL = "2026-03-27T05:30:00+05:30", "2026-03-31T23:59:59Z"
+ALL_COLUMNS = ",".join(measure.name for measure in registry.public_measures(GENERATIONS))
+
+
+@dataclass(frozen=True)
+class World:
+    """A live server with 600 requests, half of them of another organisation."""
+
+    here: Installation
+    server: LiveServer
+    oracle: Oracle
+
+    def ask(self, key: str, **asked: Any) -> Any:
+        with sdk(self.server, key) as client:
+            time = {"time_of_generation_min": SINCE, "time_of_generation_max": UNTIL}
+            return client.analytics.groups.group_by(**{**time, **asked})
+
+    def expected(self, **asked: Any) -> tuple[list[dict[str, Any]], int]:
+        """What the oracle answers about the first organisation, as the wire spells it."""
+        scope = asked.pop("scope", TenantScope(self.here.first.organisation_id))
+        time = {
+            "since": rows.FIRST_DAY,
+            "until": rows.FIRST_DAY.replace(month=3, day=31, hour=23, minute=59, second=59),
+        }
+        query = GroupedQuery(scope=scope, **{**time, **asked})
+        lines, total = self.oracle.answer(query)
+        return [{name: wire(name, value, query) for name, value in line.items()} for line in lines], total
+
+
+@contextmanager
+def sdk(server: LiveServer, key: str) -> Generator[Portkey]:
+    """The SDK; it does not close the OpenAI client within itself."""
+    client = Portkey(api_key=key, base_url=f"{server.url}/v1")
+    with closing(client), closing(client.openai_client):
+        yield client
+
+
+def wire(name: str, value: Any, query: GroupedQuery) -> Any:
+    if hasattr(value, "isoformat"):
+        return rendering.instant(value)
+    if value is None and name in query.by:
+        return ""
+    return float(value) if isinstance(value, Decimal) else value
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
+    home = tmp_path_factory.mktemp("sdk")
+    with installed(home) as here:
+        here.workspace("Prod", slug="prod")
+        table = rows.generations(21, 600)
+        owners = [
+            here.first.organisation_id if index % 2 else "another-organisation" for index in range(table.num_rows)
+        ]
+        table = table.set_column(0, table.schema.field("organisation_id"), pa.array(owners))
+        assert table.schema.names[0] == "organisation_id"
+        with closing(open_engine(here.settings.warehouse)) as engine:
+            migrate(engine)
+            engine.append(GENERATIONS, table, Batch("sdk"))
+        with live_server(home) as server:
+            yield World(here, server, Oracle(table, rows.feedbacks(1, table, 0)))
+
+
+def same(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
+    assert len(found) == len(wanted)
+    for line, want in zip(found, wanted, strict=True):
+        assert line["object"] == "analytics-group"
+        assert {name: value for name, value in line.items() if name != "object"} == {
+            name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value for name, value in want.items()
+        }
+
+
+@pytest.mark.parametrize("group_by", [dimension.name for dimension in GENERATIONS.dimensions])
+def test_each_group_by_with_every_column(world: World, group_by: Any) -> None:
+    answer = world.ask(world.here.admin_key, group_by=group_by, columns=ALL_COLUMNS, include_total=True, page_size=100)
+    measures = tuple(dict.fromkeys(("requests", *ALL_COLUMNS.split(","))))
+    lines, total = world.expected(by=(group_by,), measures=measures)
+    assert (answer.object, answer.total) == ("list", total)
+    assert answer.data
+    same(answer.data, lines)
+
+
+def test_the_default_is_the_request_count(world: World) -> None:
+    answer = world.ask(world.here.admin_key, group_by="model")
+    lines, total = world.expected(by=("model",))
+    assert answer.total == total
+    same(answer.data or [], lines)
+    assert set((answer.data or [])[0]) == {"model", "requests", "object"}
+
+
+def test_filters_order_and_pages_as_the_sdk_sends_them(world: World) -> None:
+    answer = world.ask(
+        world.here.admin_key,
+        group_by="api_key",
+        columns="cost,success_rate",
+        include_total=False,
+        order_by="cost",
+        order_by_type="asc",
+        current_page=1,
+        page_size=2,
+        status_code="200, 429",
+        total_units_min=10,
+        cost_max=4.5,
+        metadata=json.dumps({"team": "search"}),
+        not_a_parameter="ignored",
+    )
+    lines, _ = world.expected(
+        by=("api_key",),
+        measures=("requests", "cost", "success_rate"),
+        conditions=(
+            Condition("status_code", (200, 429)),
+            Condition("total_units_min", 10),
+            Condition("cost_max", Decimal("4.5")),
+            Condition("metadata", (("team", "search"),)),
+        ),
+        order=(Order("cost", "asc"),),
+        limit=2,
+        offset=2,
+    )
+    assert answer.total is None
+    same(answer.data or [], lines)
+
+
+def test_the_async_client_asks_the_same(world: World) -> None:
+    async def ask() -> Any:
+        client = AsyncPortkey(api_key=world.here.admin_key, base_url=f"{world.server.url}/v1")
+        try:
+            return await client.analytics.groups.group_by(
+                group_by="workspace", time_of_generation_min=SINCE, time_of_generation_max=UNTIL, columns="last_seen"
+            )
+        finally:
+            await client.openai_client.close()
+            await client.close()
+
+    answer = asyncio.run(ask())
+    lines, _ = world.expected(by=("workspace",), measures=("requests", "last_seen"))
+    same(answer.data, lines)
+
+
+def test_a_workspace_key_sees_its_workspace_whatever_it_names(world: World) -> None:
+    with world.here.database.transaction(writes=False) as session:
+        prod = find(session, world.here.first.organisation_id, "prod")
+    key = world.here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=prod.id)
+    answer = world.ask(key, group_by="workspace", workspace_slug="default")
+    scope = TenantScope(world.here.first.organisation_id, frozenset({"prod"}))
+    lines, _ = world.expected(by=("workspace",), scope=scope)
+    same(answer.data or [], lines)
+    assert [line["workspace"] for line in answer.data or []] == ["prod"]
+
+
+class TestErrors:
+    """The SDK turns our answers into its own exceptions, with our message."""
+
+    def test_bad_request(self, world: World) -> None:
+        with pytest.raises(BadRequestError, match=r"Unknown column 'costs'\. Did you mean cost"):
+            world.ask(world.here.admin_key, group_by="model", columns="costs")
+
+    def test_unauthorised(self, world: World) -> None:
+        with pytest.raises(AuthenticationError, match="Unauthorised Request"):
+            world.ask("gl_wrong", group_by="model")
+
+    def test_forbidden(self, world: World) -> None:
+        with pytest.raises(PermissionDeniedError, match="enough permissions"):
+            world.ask(world.here.key(scopes=["audit_logs.list"]), group_by="model")
+        with pytest.raises(PermissionDeniedError, match="enough permissions"):
+            world.ask(world.here.admin_key, group_by="model", workspace_slug="somebody-elses")
+
+
+def test_a_stop_is_graceful_and_the_log_is_json_without_secrets(tmp_path: Path) -> None:
+    with installed(tmp_path) as here, live_server(tmp_path) as server:
+        with sdk(server, here.admin_key) as client:
+            time = {"time_of_generation_min": SINCE, "time_of_generation_max": UNTIL}
+            client.analytics.groups.group_by(group_by="model", metadata='{"secret":"hush"}', **time)
+        assert server.stop() in (0, -15)
+        lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    requests = [line for line in lines if line.get("path", "").startswith("/v1/analytics")]
+    assert requests
+    assert {"request_id", "status", "duration_ms", "organisation_id", "api_key_id"} <= requests[0].keys()
+    text = json.dumps(lines)
+    assert here.admin_key not in text
+    assert "hush" not in text
