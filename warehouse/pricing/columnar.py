@@ -45,10 +45,13 @@ class _Scale:
 def costs(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
     """All cost columns and `computed_cost`, in cents; all null for rows without a tariff or with too large a cost.
 
-    Shape: one row per row of `frame`, which has the bucket columns (Int64, none negative) and `#tariff`.
+    Shape: one row per row of `frame`, which has bucket columns (Int64; an absent one is empty) and `#tariff`;
+        none is negative where there is a tariff.
     """
-    used = [q.column for q in QUANTITIES if any(q.column in tariff.rates for tariff in tariffs)]
+    used = [q.column for q in QUANTITIES if q.column in frame.columns and any(q.column in t.rates for t in tariffs)]
     multiplied = {name for tariff in tariffs for term in tariff.products for name in term.variables}
+    absent = [pl.lit(0, dtype=pl.Int64).alias(name) for name in sorted(multiplied - set(frame.columns))]
+    frame = frame.with_columns(absent) if absent else frame
     units = _used_units(frame, tariffs)
     rows = frame.select(pl.col(TARIFF), *(pl.col(name).fill_null(0) for name in sorted(multiplied.union(used))))
     scale = _scale(rows, tariffs, used, units)

@@ -1,0 +1,137 @@
+"""Which price each row of a frame has: rows that share it form a cell, and each cell is resolved once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+import polars as pl
+
+from warehouse.pricing.book import Listing, PriceBook, UnpricedReason
+from warehouse.pricing.tariff import Facets, Tariff, choose, has_price, tariff
+from warehouse.pricing.units import IMAGES, INPUT_COLUMNS, OUTPUT_COLUMNS
+
+FACETS = ("region", "execution_mode", "image_quality", "image_size")
+"""Optional text columns that choose among a model's prices."""
+_PAIR, _KEY = "#pair", "#key"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What all rows of a cell share: a tariff, or why there is none."""
+
+    tariff: Tariff | None = None
+    price_id: str | None = None
+    reason: UnpricedReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One thing that tells cells apart: its possible values, and which of them each row has."""
+
+    name: str
+    size: int
+    index: pl.Series
+
+
+def cells_of(rows: pl.DataFrame, book: PriceBook) -> tuple[list[Cell], pl.Series]:
+    """The cells of the frame, and the index of each row's cell.
+
+    Shape: needs ai_org, ai_model, created_at; bucket columns that are absent count as empty.
+    """
+    names = ["ai_org", "ai_model", *(name for name in FACETS if name in rows.columns)]
+    pairs = rows.select(names).unique().with_row_index(_PAIR)
+    pair = rows.select(names).join(pairs, on=names, how="left", nulls_equal=True, maintain_order="left")[_PAIR]
+    named = pairs.to_dicts()
+    listings = [book.listing(row["ai_org"], row["ai_model"]) for row in named]
+    known = [listing for listing in listings if isinstance(listing, Listing)]
+    times = _times(rows["created_at"], frozenset[datetime]().union(*(listing.boundaries for listing in known)))
+    prompt = _sum(rows, INPUT_COLUMNS)
+    sizes = _sizes(prompt, frozenset[int]().union(*(listing.thresholds for listing in known)))
+    clock = [0, *sorted(frozenset[int]().union(*(listing.clock for listing in known)) - {0})]
+    parts = [_Part(_PAIR, pairs.height, pair), *_parts(rows, times, prompt, sizes, clock)]
+    cells: list[Cell] = []
+    keys, distinct = _combined(parts)
+    for key in distinct:
+        facets = Facets(
+            prompt_tokens=sizes[key.get("size", 0)],
+            minute_of_day=clock[key.get("clock", 0)],
+            has_images=bool(key.get("images")),
+            has_output_tokens=bool(key.get("outputs")),
+            **{name: named[key[_PAIR]].get(name) for name in FACETS},
+        )
+        cells.append(_resolve(listings[key[_PAIR]], times[key.get("period", 0)], facets))
+    return cells, keys
+
+
+def _parts(
+    rows: pl.DataFrame, times: Sequence[datetime | None], prompt: pl.Series, sizes: Sequence[int], clock: Sequence[int]
+) -> list[_Part]:
+    """What besides the names tells the rows of this frame apart; what all of them share is left out."""
+    found: list[_Part] = []
+    if len(times) > 1:
+        found.append(_Part("period", len(times), _reached([rows["created_at"] >= time for time in times[1:]])))
+    if len(sizes) > 1:
+        found.append(_Part("size", len(sizes), _reached([prompt >= size for size in sizes[1:]])))
+    if len(clock) > 1:
+        minute = rows["created_at"].dt.hour().cast(pl.Int16) * 60 + rows["created_at"].dt.minute()
+        found.append(_Part("clock", len(clock), _reached([minute >= edge for edge in clock[1:]])))
+    if IMAGES in rows.columns:
+        found.append(_Part("images", 2, _reached([rows[IMAGES] > 0])))
+        found.append(_Part("outputs", 2, _reached([_sum(rows, OUTPUT_COLUMNS) > 0])))
+    return found
+
+
+def _combined(parts: Sequence[_Part]) -> tuple[pl.Series, list[dict[str, int]]]:
+    """Each row's combination of parts as a number from 0, and what each number stands for."""
+    key = parts[0].index.cast(pl.UInt64)
+    for part in parts[1:]:
+        key = key * part.size + part.index
+    table = pl.DataFrame({_KEY: key})
+    distinct = table.unique().with_row_index("cell")
+    found: list[dict[str, int]] = []
+    for number in distinct[_KEY]:
+        rest, values = int(number), dict[str, int]()
+        for part in reversed(parts[1:]):
+            rest, values[part.name] = divmod(rest, part.size)
+        found.append({parts[0].name: rest, **values})
+    return table.join(distinct, on=_KEY, how="left", maintain_order="left")["cell"], found
+
+
+def _sum(rows: pl.DataFrame, names: Sequence[str]) -> pl.Series:
+    present = [name for name in names if name in rows.columns]
+    return rows.select(pl.sum_horizontal(present or [pl.repeat(0, pl.len(), dtype=pl.Int64)]).alias("sum"))["sum"]
+
+
+def _times(created_at: pl.Series, boundaries: frozenset[datetime]) -> list[datetime | None]:
+    """A moment of each price period that the rows reach: the first row's, then every change up to the last row."""
+    first, last = cast(datetime | None, created_at.min()), cast(datetime | None, created_at.max())
+    if first is None or last is None:
+        return [None]
+    known = [time if first.tzinfo else time.astimezone(UTC).replace(tzinfo=None) for time in sorted(boundaries)]
+    return [first, *(time for time in known if first < time <= last)]
+
+
+def _sizes(prompt: pl.Series, thresholds: frozenset[int]) -> list[int]:
+    """A prompt size of each band that the rows reach."""
+    most = cast(int | None, prompt.max()) or 0
+    return [0, *(size + 1 for size in sorted(thresholds) if size < most)]
+
+
+def _reached(reached: Sequence[pl.Series]) -> pl.Series:
+    """How many of the conditions hold in each row."""
+    counted = reached[0].fill_null(False).cast(pl.UInt16)
+    for one in reached[1:]:
+        counted = counted + one.fill_null(False).cast(pl.UInt16)
+    return counted
+
+
+def _resolve(listing: Listing | UnpricedReason, at: datetime | None, facets: Facets) -> Cell:
+    """The tariff of a cell, or why it has none."""
+    if isinstance(listing, UnpricedReason):
+        return Cell(reason=listing)
+    row = listing.row(at, facets.prompt_tokens)
+    if row is None or not has_price(row.pricing):
+        return Cell(reason=UnpricedReason.NO_PRICE)
+    config, variant = choose(row.default, row.pricing, facets)
+    return Cell(tariff(config, facets), f"{row.price_id}~{variant}" if variant else row.price_id)
