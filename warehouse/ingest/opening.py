@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, islice
 from typing import BinaryIO, cast
 
 import pyarrow as pa
@@ -146,7 +146,7 @@ def _samples(head: bytes, container: Container) -> Sequence[Mapping[str, object]
     cut = line_chunks if container is Container.JSON_LINES else value_chunks
     found: list[Mapping[str, object]] = []
     originals = (original for chunk in cut("", "", [head]) for original in chunk.originals())
-    for original, _ in zip(originals, range(_SAMPLES), strict=False):
+    for original in islice(originals, _SAMPLES):
         try:
             value = parse_json(original.data)
         except BadRecord:

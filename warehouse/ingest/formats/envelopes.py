@@ -54,7 +54,12 @@ def _row(form: Format, original: Original) -> RawRow:
             _scale(row, name, UNITS[name].get(value.strip().lower(), 1))
         else:
             row[name] = value
-    for name, value in _texts(original.context.get(DEFAULTS)).items():
+    defaults = _texts(original.context.get(DEFAULTS))
+    theirs, ours = row.get("organisation_id"), defaults.get("organisation_id")
+    if ours and isinstance(theirs, str) and theirs.strip() and theirs != ours:
+        # Also when an operator, who may write everywhere, loads it again from the quarantine.
+        raise BadRecord("not the organisation of its key", theirs)
+    for name, value in defaults.items():
         if not row.get(name):
             row[name] = value
     return row

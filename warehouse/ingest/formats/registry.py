@@ -8,6 +8,7 @@ from warehouse.ingest.formats.json_columns import fields_of
 from warehouse.ingest.formats.log_objects import LogObjects
 from warehouse.ingest.formats.metrics import Metrics
 from warehouse.ingest.formats.quarantine import QuarantineFile
+from warehouse.ingest.formats.spool import SpoolSegment
 from warehouse.ingest.formats.table import Table
 from warehouse.ingest.opening import Container, Opened, UnfitSource
 
@@ -24,6 +25,7 @@ def named(name: str) -> Format:
 
 FORMATS: tuple[Format, ...] = (
     QuarantineFile(named),
+    SpoolSegment(named),
     Table(),
     Hook(),
     LogObjects(),

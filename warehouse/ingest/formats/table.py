@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import cast
 
 from typing_extensions import override
@@ -87,7 +88,7 @@ def _text_pieces(opened: Opened, mapping: Mapping[str, str]) -> Iterator[Piece]:
     next(rows, None)
     record = 1
     while True:
-        found = [row for row, _ in zip(rows, range(_ROWS), strict=False)]
+        found = list(islice(rows, _ROWS))
         if not found:
             return
         originals = [Original(record + i, offset, data) for i, (offset, data, _) in enumerate(found)]
