@@ -113,5 +113,8 @@ def test_the_torn_first_entry_leaves_no_table(tmp_path: Path) -> None:
     first = root / LOG_FOLDER / entry_name(0)
     first.write_bytes(first.read_bytes()[:40])
     recover(root / LOG_FOLDER)
-    assert not DeltaLog(str(root), {}).open()
+    again = DeltaLog(str(root), {})
+    assert not again.open()
+    again.create(SCHEMA, ["organisation_id"], "A table.")
+    assert live(root) == []
     assert recover(tmp_path / "nowhere") == []

@@ -16,7 +16,7 @@ import pyarrow as pa
 from warehouse.catalog.model import Dataset
 from warehouse.engines.base import Appended, Batch
 from warehouse.errors import ConfigurationError, InvalidInput, WarehouseError
-from warehouse.storage.lake_dedupe import Incoming
+from warehouse.storage.lake_dedupe import Incoming, Probe, probe
 from warehouse.storage.lake_delta import Added, CommitConflict, DeltaLog, Live
 from warehouse.storage.lake_names import PARTITION, new_file
 from warehouse.storage.lake_parquet import conform, days_of, layout, statistics, statistics_columns
@@ -39,10 +39,10 @@ class _Prepared:
 class LakeTable:
     """One dataset in the lake. Safe for threads and processes at once."""
 
-    def __init__(self, store: LakeStore, dataset: Dataset) -> None:
+    def __init__(self, store: LakeStore, dataset: Dataset, look_up: Probe = probe) -> None:
         if dataset.has_column(PARTITION) and dataset.time_column != PARTITION:
             raise ConfigurationError(f"{dataset.name}: a column named {PARTITION} must be its time column")
-        self.dataset, self.store, self.name = dataset, store, dataset.name
+        self.dataset, self.store, self.name, self._look_up = dataset, store, dataset.name, look_up
         self._reader, self._writer = (
             DeltaLog(store.uri(self.name), store.options),
             DeltaLog(store.uri(self.name), store.options),
@@ -124,7 +124,7 @@ class LakeTable:
         rows = conform(self.dataset, rows)
         days = days_of(self.dataset, rows)
         self._shape_once()
-        incoming = Incoming(self.dataset, rows)
+        incoming = Incoming(self.dataset, rows, self._look_up)
         touched: list[date] = sorted(day for day in days.unique().to_pylist())
         probed = self._probe(incoming, touched)
         verdict = incoming.verdict()

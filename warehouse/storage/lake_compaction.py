@@ -15,8 +15,8 @@ from warehouse.storage.lake_names import new_file, parse, token_sum
 from warehouse.storage.lake_parquet import sorted_rows
 from warehouse.storage.tables import arrow_schema
 
-FULL_FILE_ROWS = 524_288
-"""A file of this size stays as it is; more rows in one sort would take more than a gigabyte of memory."""
+FULL_FILE_ROWS = 262_144
+"""A file of this size stays as it is; sorting more rows at once would take more than half a gigabyte of memory."""
 _STEP = 8
 """A file joins smaller ones when it has at most this many times their rows: each row is rewritten a few times only."""
 _OPEN_DAY_FILES = 16

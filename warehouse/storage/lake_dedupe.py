@@ -1,6 +1,6 @@
 """Which rows of a batch are new: an id is stored once, and always with one instant."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -8,7 +8,20 @@ import pyarrow as pa
 
 from warehouse.catalog.model import Dataset
 
-_KNOWN: dict[str, type[pl.DataType] | pl.DataType] = {"id": pl.String, "known_at": pl.Datetime("us")}
+_WITHOUT_VIEWS = pl.CompatLevel.oldest()
+_KNOWN = pl.Schema({"id": pl.String, "known_at": pl.Datetime("us")})
+
+Probe = Callable[[Sequence[str], pa.Table, Dataset], pa.Table]
+"""Parquet files, a table with the one column `id`, and whose rows they are → `id` and `known_at` of the rows with one
+of these ids. Raises: FileNotFoundError when a file is gone."""
+
+
+def probe(files: Sequence[str], ids: pa.Table, dataset: Dataset) -> pa.Table:
+    """The rows with one of the ids, found by Polars; an engine may bring a faster way."""
+    stored = pl.scan_parquet(list(files), glob=False, extra_columns="ignore", missing_columns="insert").select(
+        pl.col(str(dataset.id_column)).alias("id"), pl.col(dataset.time_column).alias("known_at")
+    )
+    return stored.join(pl.LazyFrame(pl.DataFrame(ids)), on="id", how="semi").collect().to_arrow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +36,19 @@ class Verdict:
 class Incoming:
     """The ids and instants of a batch, and what the store is known to hold of them."""
 
-    def __init__(self, dataset: Dataset, rows: pa.Table) -> None:
-        self._id_column, self._time_column = str(dataset.id_column), dataset.time_column
-        arrow = pa.table({"id": rows.column(self._id_column), "at": rows.column(self._time_column)})
+    def __init__(self, dataset: Dataset, rows: pa.Table, look_up: Probe = probe) -> None:
+        self._dataset, self._look_up = dataset, look_up
+        arrow = pa.table({"id": rows.column(str(dataset.id_column)), "at": rows.column(dataset.time_column)})
         self._rows = pl.DataFrame(arrow).with_row_index("row")
         self._ids = self._rows.select("id").unique()
         self._known = pl.DataFrame(schema=_KNOWN)
 
     def learn(self, files: Sequence[str]) -> bool:
-        """Look the ids up in these Parquet files; True when some are there."""
+        """Look the ids up in these Parquet files; True when some are there. Raises: FileNotFoundError."""
         if not files:
             return False
-        stored = pl.scan_parquet(list(files), glob=False, extra_columns="ignore", missing_columns="insert").select(
-            pl.col(self._id_column).alias("id"), pl.col(self._time_column).alias("known_at")
-        )
-        hits = stored.join(self._ids.lazy(), on="id", how="semi").collect()
+        ids = self._ids.to_arrow(compat_level=_WITHOUT_VIEWS)
+        hits = pl.DataFrame(self._look_up(files, ids, self._dataset)).cast(_KNOWN)
         self._known = pl.concat([self._known, hits]).unique("id", keep="any")
         return not hits.is_empty()
 

@@ -9,6 +9,7 @@ from warehouse.errors import ConfigurationError, GateledgerError
 from warehouse.storage import lake_sweep
 from warehouse.storage.lake import LakeTable
 from warehouse.storage.lake_compaction import compact
+from warehouse.storage.lake_dedupe import Probe, probe
 from warehouse.storage.lake_disk import DiskStore
 from warehouse.storage.lake_snapshot import NO_TABLE
 from warehouse.storage.lake_store import LakeStore
@@ -30,9 +31,9 @@ def open_store(root: str, environment: Mapping[str, str], cache: Path, cache_mb:
 class Lake:
     """All tables of one lake."""
 
-    def __init__(self, store: LakeStore, datasets: Mapping[str, Dataset]) -> None:
+    def __init__(self, store: LakeStore, datasets: Mapping[str, Dataset], look_up: Probe = probe) -> None:
         self._store = store
-        self._tables = {name: LakeTable(store, dataset) for name, dataset in datasets.items()}
+        self._tables = {name: LakeTable(store, dataset, look_up) for name, dataset in datasets.items()}
 
     def table(self, name: str) -> LakeTable:
         """The table of a dataset. Raises: KeyError."""
