@@ -212,7 +212,7 @@ def _promoted_to_columns(frame: pl.DataFrame) -> pl.DataFrame:
     found: list[pl.Expr] = []
     for name in PROMOTED:
         mine = flat.filter(pl.col(METADATA_KEY) == name)
-        column = empty.scatter(mine["row"], mine[METADATA_VALUE])
+        column = empty.clone().scatter(mine["row"], mine[METADATA_VALUE])
         found.append(pl.coalesce(name, pl.lit(column)).alias(name))
     return frame.with_columns(found)
 

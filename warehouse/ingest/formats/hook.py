@@ -11,8 +11,9 @@ from typing import cast
 from typing_extensions import override
 
 from warehouse.ingest.bodies import answer_of
-from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, identifier, metadata_lists
+from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, identifier, metadata_lists, parse_object
 from warehouse.ingest.formats.base import RecordFormat
+from warehouse.ingest.formats.envelopes import DEFAULTS
 from warehouse.ingest.formats.log_objects import facets, from_headers, text_of, usage_fields
 from warehouse.ingest.records import BadRecord, RawRow
 
@@ -43,36 +44,46 @@ class Hook(RecordFormat):
         return "json" in request and "json" in response and "requestType" in record
 
     @override
+    def row_of(self, data: bytes, context: Mapping[str, object]) -> RawRow:
+        record = parse_object(data)
+        # When we took it is nearer to the request than a provider's clock, which counts seconds.
+        return _row(record, None if DEFAULTS in context else _created(record))
+
+    @override
     def row(self, record: Mapping[str, object]) -> RawRow:
-        request, response = _part(record, "request"), _part(record, "response")
-        asked, answered = _optional(request, "json"), response.get("json")
-        status = text_of(response, "statusCode")
-        if status is None and not answered:
-            raise BadRecord("no response yet", "the hook ran before the request; log after it: after_request_hooks")
-        kind = text_of(record, "requestType") or ""
-        url = _PATHS.get(kind, kind)
-        is_image = kind == "imageGenerate"
-        answer = answer_of(answered, is_image=is_image)
-        keys, values = metadata_lists(record.get("metadata"))
-        headers = {str(k).lower(): v for k, v in _optional(request, "headers").items() if isinstance(v, str)}
-        row: dict[str, str | list[str] | None] = {
-            "id": identifier("id", record.get("id")),
-            "created_at": text_of(record, "created_at") or _created(_optional(response, "json")),
-            "organisation_id": text_of(record, "organisation_id"),
-            "workspace_slug": text_of(record, "workspace_slug"),
-            "ai_org": text_of(record, "provider") or answer.provider,
-            "ai_model": answer.model or text_of(asked, "model"),
-            "request_url": url,
-            "request_method": "POST",
-            "response_status_code": status,
-            "stream_mode": text_of(request, "isStreamingRequest"),
-            METADATA_KEY: keys,
-            METADATA_VALUE: values,
-        }
-        if isinstance(asked.get("user"), str) and "_user" not in keys:
-            row["_user"] = str(asked["user"])
-        told = {name: value for name, value in from_headers(headers, {}).items() if value is not None}
-        return row | told | usage_fields(answer) | facets(answer, asked, None, is_image=is_image)
+        return _row(record, _created(record))
+
+
+def _row(record: Mapping[str, object], created: str | None) -> RawRow:
+    request, response = _part(record, "request"), _part(record, "response")
+    asked, answered = _optional(request, "json"), response.get("json")
+    status = text_of(response, "statusCode")
+    if status is None and not answered:
+        raise BadRecord("no response yet", "the hook ran before the request; log after it: after_request_hooks")
+    kind = text_of(record, "requestType") or ""
+    url = _PATHS.get(kind, kind)
+    is_image = kind == "imageGenerate"
+    answer = answer_of(answered, is_image=is_image)
+    keys, values = metadata_lists(record.get("metadata"))
+    headers = {str(k).lower(): v for k, v in _optional(request, "headers").items() if isinstance(v, str)}
+    row: dict[str, str | list[str] | None] = {
+        "id": identifier("id", record.get("id")),
+        "created_at": text_of(record, "created_at") or created,
+        "organisation_id": text_of(record, "organisation_id"),
+        "workspace_slug": text_of(record, "workspace_slug"),
+        "ai_org": text_of(record, "provider") or answer.provider,
+        "ai_model": answer.model or text_of(asked, "model"),
+        "request_url": url,
+        "request_method": "POST",
+        "response_status_code": status,
+        "stream_mode": text_of(request, "isStreamingRequest"),
+        METADATA_KEY: keys,
+        METADATA_VALUE: values,
+    }
+    if isinstance(asked.get("user"), str) and "_user" not in keys:
+        row["_user"] = str(asked["user"])
+    told = {name: value for name, value in from_headers(headers, {}).items() if value is not None}
+    return row | told | usage_fields(answer) | facets(answer, asked, None, is_image=is_image)
 
 
 def _part(record: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -87,8 +98,9 @@ def _optional(record: Mapping[str, object], name: str) -> Mapping[str, object]:
     return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
 
-def _created(body: Mapping[str, object]) -> str | None:
+def _created(record: Mapping[str, object]) -> str | None:
     """When the provider made the answer, in seconds, where it says so."""
+    body = _optional(_optional(record, "response"), "json")
     value = body.get("created", body.get("created_at"))
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= _EARLIEST_CREATED_S:
         return str(value)

@@ -173,12 +173,11 @@ def _metadata(
     found: dict[str, str | list[str] | None] = {}
     for theirs, ours in _TRACING.items():
         value = pairs.pop(theirs, None) or text_of(record, theirs)
-        if value and not (ours == "parent_span_id" and value.lower() in _NO_PARENT):
+        if value and not row.get(ours) and not (ours == "parent_span_id" and value.lower() in _NO_PARENT):
             found.setdefault(ours, value)
     for theirs, ours in _USER_KEYS.items():
         if theirs in pairs:
             pairs.setdefault(ours, pairs[theirs])
     if isinstance(body.get("user"), str):
         pairs.setdefault("_user", str(body["user"]))
-    found = {name: value for name, value in found.items() if row.get(name) is None or name != "trace_id"}
     return found | {METADATA_KEY: list(pairs), METADATA_VALUE: list(pairs.values())}
