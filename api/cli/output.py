@@ -36,9 +36,9 @@ def print_rows(title: str, rows: list[dict[str, object]], names: list[str]) -> N
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in names:
         numeric = any(isinstance(row.get(name), int | float | Decimal) for row in rows)
-        table.add_column(
-            name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold", min_width=len(name)
-        )
+        # A word of the name a line keeps columns of numbers narrow.
+        heading = name.replace("_", "\n")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     stdout.print(table)
