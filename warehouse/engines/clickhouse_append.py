@@ -1,14 +1,16 @@
 """Storing rows exactly once, without transactions.
 
 A batch's rows go to a temporary table of a session of their own; one statement then moves those whose id is not
-stored into the table. That statement always runs under the same query id, and a server runs one query of an id at a
-time: so between looking and storing no other loader can step in, be it on another machine or killed long ago with
-its statement still running. A statement that dies half-way has stored whole partitions of the batch; the replay
-finds them and stores the rest.
+stored into the table. That statement always runs under the same query id, and a server runs one query of a user and
+id at a time: so between looking and storing no other loader can step in, be it on another machine or killed long
+ago with its statement still running (a server does not stop a write when its caller goes). A statement that dies
+half-way has stored whole partitions of the batch; the replay finds them and stores the rest.
 
-What holds where: on one server, by the above. Behind a load balancer or on several replicas a query id excludes
+What holds where: on one server that every loader enters as the same user, by the above. Behind a load balancer or on several replicas a query id excludes
 nobody on the other servers, so write through one of them (a URL that names it, a pool of one for loads); there an
 insert token still stops the same batch from landing twice. In chDB one process owns the folder and a lock does it.
+
+Source: ClickHouse's pages on the HTTP interface (`query_id`, lost connections) and on `replace_running_query`.
 """
 
 import hashlib
@@ -87,7 +89,7 @@ def _alone(wire: Wire, statement: exp.Expr, parameters: Parameters) -> int | Non
     deadline, pause_s = time.monotonic() + WAIT_S, _FIRST_PAUSE_S
     while True:
         try:
-            return wire.run(statement, {**parameters, "wait_end_of_query": 1})
+            return wire.run(statement, {**parameters, "wait_end_of_query": 1, "replace_running_query": 0})
         except AlreadyRunning:
             if time.monotonic() > deadline:
                 raise WarehouseBusy(retry_after_s=10) from None
