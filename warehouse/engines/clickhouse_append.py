@@ -6,9 +6,10 @@ id at a time: so between looking and storing no other loader can step in, be it 
 ago with its statement still running (a server does not stop a write when its caller goes). A statement that dies
 half-way has stored whole partitions of the batch; the replay finds them and stores the rest.
 
-What holds where: on one server that every loader enters as the same user, by the above. Behind a load balancer or on several replicas a query id excludes
-nobody on the other servers, so write through one of them (a URL that names it, a pool of one for loads); there an
-insert token still stops the same batch from landing twice. In chDB one process owns the folder and a lock does it.
+What holds where: on one server that every loader enters as the same user, by the above. Behind a load balancer or on
+several replicas a query id excludes nobody on the other servers, so write through one of them (a URL that names it,
+a pool of one for loads); there an insert token still stops the same batch from landing twice. In chDB one process
+owns the folder and a lock does it.
 
 Source: ClickHouse's pages on the HTTP interface (`query_id`, lost connections) and on `replace_running_query`.
 """
