@@ -37,7 +37,7 @@ def without_credentials(data: bytes) -> bytes:
     kept: list[bytes] = []
     at = 0
     # In order of place, so that nothing within a value that is gone already is looked at again.
-    for start, name in sorted((start, name) for name in wanted for start in _places(lowered, name)):
+    for start, name in sorted((place, each) for each in wanted for place in _places(lowered, each)):
         cut = None if start < at else _token(data, start) if name is _BEARER else _field(data, start, name)
         if cut is not None:
             begin, end, instead = cut
