@@ -1,5 +1,6 @@
 """Which price each row of a frame has: rows that share it form a cell, and each cell is resolved once."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from warehouse.pricing.units import IMAGES, INPUT_COLUMNS, OUTPUT_COLUMNS
 FACETS = ("region", "execution_mode", "image_quality", "image_size")
 """Optional text columns that choose among a model's prices."""
 _PAIR, _KEY = "#pair", "#key"
+_LARGEST_TABLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,17 @@ def cells_of(rows: pl.DataFrame, book: PriceBook) -> tuple[list[Cell], pl.Series
 
     Shape: needs ai_org, ai_model, created_at; bucket columns that are absent count as empty.
     """
-    names = ["ai_org", "ai_model", *(name for name in FACETS if name in rows.columns)]
-    pairs = rows.select(names).unique().with_row_index(_PAIR)
-    pair = rows.select(names).join(pairs, on=names, how="left", nulls_equal=True, maintain_order="left")[_PAIR]
-    named = pairs.to_dicts()
+    names = [_text_part(rows[name]) for name in ("ai_org", "ai_model", *FACETS) if name in rows.columns]
+    pair, distinct = _combined([part for part, _ in names])
+    values = {part.name: texts for part, texts in names}
+    named = [{name: values[name][index] for name, index in key.items()} for key in distinct]
     listings = [book.listing(row["ai_org"], row["ai_model"]) for row in named]
     known = [listing for listing in listings if isinstance(listing, Listing)]
     times = _times(rows["created_at"], frozenset[datetime]().union(*(listing.boundaries for listing in known)))
     prompt = _sum(rows, INPUT_COLUMNS)
     sizes = _sizes(prompt, frozenset[int]().union(*(listing.thresholds for listing in known)))
     clock = [0, *sorted(frozenset[int]().union(*(listing.clock for listing in known)) - {0})]
-    parts = [_Part(_PAIR, pairs.height, pair), *_parts(rows, times, prompt, sizes, clock)]
+    parts = [_Part(_PAIR, len(named), pair), *_parts(rows, times, prompt, sizes, clock)]
     cells: list[Cell] = []
     keys, distinct = _combined(parts)
     for key in distinct:
@@ -64,6 +66,22 @@ def cells_of(rows: pl.DataFrame, book: PriceBook) -> tuple[list[Cell], pl.Series
     return cells, keys
 
 
+def _text_part(column: pl.Series) -> tuple[_Part, list[str | None]]:
+    """A text column as numbers, and the text of each."""
+    # Categories of its own: the shared ones would keep every name that a log ever held.
+    codes = column.cast(pl.Categorical(pl.Categories.random())).to_physical().cast(pl.UInt32)
+    known = (cast(int | None, codes.max()) or 0) + 1
+    codes = codes.fill_null(known)
+    texts = column.gather(_somewhere(codes, known + 1))
+    return _Part(column.name, known + 1, codes), texts.to_list()
+
+
+def _somewhere(codes: pl.Series, size: int) -> pl.Series:
+    """For each number below `size`, a row that has it; null for one that no row has."""
+    rows = pl.Series([None] * size, dtype=pl.UInt32)
+    return rows.scatter(codes, pl.int_range(len(codes), dtype=pl.UInt32, eager=True))
+
+
 def _parts(
     rows: pl.DataFrame, times: Sequence[datetime | None], prompt: pl.Series, sizes: Sequence[int], clock: Sequence[int]
 ) -> list[_Part]:
@@ -74,7 +92,7 @@ def _parts(
     if len(sizes) > 1:
         found.append(_Part("size", len(sizes), _reached([prompt >= size for size in sizes[1:]])))
     if len(clock) > 1:
-        minute = rows["created_at"].dt.hour().cast(pl.Int16) * 60 + rows["created_at"].dt.minute()
+        minute = (rows["created_at"].cast(pl.Datetime("us")).to_physical() // 60_000_000 % 1_440).cast(pl.Int16)
         found.append(_Part("clock", len(clock), _reached([minute >= edge for edge in clock[1:]])))
     if IMAGES in rows.columns:
         found.append(_Part("images", 2, _reached([rows[IMAGES] > 0])))
@@ -87,15 +105,26 @@ def _combined(parts: Sequence[_Part]) -> tuple[pl.Series, list[dict[str, int]]]:
     key = parts[0].index.cast(pl.UInt64)
     for part in parts[1:]:
         key = key * part.size + part.index
-    table = pl.DataFrame({_KEY: key})
-    distinct = table.unique().with_row_index("cell")
+    numbers, index = _numbered(key, math.prod(part.size for part in parts))
     found: list[dict[str, int]] = []
-    for number in distinct[_KEY]:
-        rest, values = int(number), dict[str, int]()
+    for number in numbers:
+        rest, values = number, dict[str, int]()
         for part in reversed(parts[1:]):
             rest, values[part.name] = divmod(rest, part.size)
         found.append({parts[0].name: rest, **values})
-    return table.join(distinct, on=_KEY, how="left", maintain_order="left")["cell"], found
+    return index, found
+
+
+def _numbered(key: pl.Series, size: int) -> tuple[list[int], pl.Series]:
+    """The distinct numbers of a column whose numbers are below `size`, and which of them each row has."""
+    if size > _LARGEST_TABLE:
+        table = pl.DataFrame({_KEY: key})
+        distinct = table.group_by(_KEY).len().select(_KEY).sort(_KEY).with_row_index("cell")
+        return distinct[_KEY].to_list(), table.join(distinct, on=_KEY, how="left", maintain_order="left")["cell"]
+    seen = pl.zeros(size, dtype=pl.UInt32, eager=True).scatter(key, 1)
+    return (seen == 1).arg_true().to_list(), (seen.cum_sum().cast(pl.Int64) - 1).cast(pl.UInt32, strict=False).gather(
+        key
+    )
 
 
 def _sum(rows: pl.DataFrame, names: Sequence[str]) -> pl.Series:

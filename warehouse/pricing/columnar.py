@@ -24,7 +24,7 @@ UNITS = "extra_units"
 _LIMIT = 10 ** (18 - COST_DIGITS)
 """Cents that no longer fit DECIMAL(18,12)."""
 _CLEARLY_TOO_LARGE = _LIMIT * 1.5
-_UNITS_COST, _UNITS_ESTIMATE = "#units_cost", "#units_estimate"
+_UNITS_COST, _UNITS_ESTIMATE, _NOTHING = "#units_cost", "#units_estimate", "#nothing"
 _MOST_DIGITS = 31
 """Decimals that still leave room in Int128 for every cost below the limit."""
 _ZERO = Decimal(0)
@@ -60,11 +60,17 @@ def costs(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
         rows = _with_units(rows, units).with_columns(pl.when(fits).then(TARIFF).alias(TARIFF))
     if units is not None:
         rows = _units_cost(rows, units, scale)
-    return _settled(rows.select(_parts(tariffs, used, scale, with_units=units is not None)), scale)
+    parts = _parts(tariffs, used, scale, with_units=units is not None)
+    nothing = pl.when(pl.col(TARIFF).is_not_null()).then(pl.lit(0, dtype=scale.dtype))
+    money = _settled(rows.select([*(part.alias(name) for name, part in parts.items()), nothing.alias(_NOTHING)]), scale)
+    # What no tariff bills costs the same nothing: one column under several names.
+    return money.select(
+        pl.col(name if name in money.columns else _NOTHING).alias(name) for name in (*COST_COLUMNS, "computed_cost")
+    )
 
 
-def _parts(tariffs: Sequence[Tariff], used: Sequence[str], scale: _Scale, *, with_units: bool) -> list[pl.Expr]:
-    """One expression per cost column, as whole numbers."""
+def _parts(tariffs: Sequence[Tariff], used: Sequence[str], scale: _Scale, *, with_units: bool) -> dict[str, pl.Expr]:
+    """One expression per cost column that any tariff bills, and their sum, as whole numbers."""
     found: dict[str, list[pl.Expr]] = {name: [] for name in COST_COLUMNS}
     for name in used:
         rate = _spread(tariffs, lambda tariff, n=name: tariff.rates.get(n, _ZERO), scale)
@@ -79,28 +85,23 @@ def _parts(tariffs: Sequence[Tariff], used: Sequence[str], scale: _Scale, *, wit
             found[OTHER_COST].append(pl.when(pl.col(TARIFF) == index).then(product).otherwise(0))
     if with_units:
         found[OTHER_COST].append(pl.col(_UNITS_COST))
-    nothing = pl.when(pl.col(TARIFF).is_not_null()).then(pl.lit(0, dtype=scale.dtype))
-    return [_sum(parts or [nothing]).alias(name) for name, parts in found.items()]
+    return {name: _sum(parts) for name, parts in found.items() if parts}
 
 
 def _settled(parts: pl.DataFrame, scale: _Scale) -> pl.DataFrame:
-    """Whole numbers → money. The total is rounded once; parts are cut and the dearest takes the rest."""
-    whole = parts.with_columns(_sum([pl.col(name) for name in COST_COLUMNS]).alias("computed_cost"))
+    """Whole numbers → money, with their sum. The sum is rounded once; parts are cut, the dearest takes the rest."""
+    names = [name for name in parts.columns if name != _NOTHING] or [_NOTHING]
+    whole = parts.with_columns(_sum([pl.col(name) for name in names]).alias("computed_cost"))
     if scale.digits > COST_DIGITS:
-        whole = whole.select(
-            *(pl.col(name) // _power(scale) for name in COST_COLUMNS),
-            _half_even(pl.col("computed_cost"), _power(scale)).alias("computed_cost"),
-        )
-        rest = pl.col("computed_cost") - _sum([pl.col(name) for name in COST_COLUMNS])
-        dearest = pl.concat_list(COST_COLUMNS).list.arg_max()
-        whole = whole.with_columns(rest.alias("#rest"), dearest.alias("#dearest")).with_columns(
-            pl.when(pl.col("#dearest") == index)
-            .then(pl.col(name) + pl.col("#rest"))
-            .otherwise(pl.col(name))
-            .alias(name)
-            for index, name in enumerate(COST_COLUMNS)
-        )
-    names = (*COST_COLUMNS, "computed_cost")
+        dearest = pl.concat_list(names).list.arg_max().alias("#dearest")
+        cut = [pl.col(name) // _power(scale) for name in names]
+        whole = whole.select(*cut, dearest, _half_even(pl.col("computed_cost"), _power(scale)).alias("computed_cost"))
+        rest = pl.col("computed_cost") - _sum([pl.col(name) for name in names])
+        whole = whole.with_columns(
+            (pl.col(name) + pl.when(pl.col("#dearest") == index).then(rest).otherwise(0)).alias(name)
+            for index, name in enumerate(names)
+        ).with_columns(parts[_NOTHING])
+    names = list(dict.fromkeys([*names, _NOTHING, "computed_cost"]))
     if scale.guarded or scale.digits > COST_DIGITS:
         fits = pl.col("computed_cost") < _LIMIT * 10**COST_DIGITS
         whole = whole.select(pl.when(fits).then(pl.col(name)).alias(name) for name in names)

@@ -5,6 +5,7 @@ rules about rows: what is not billed, what cannot be priced, and whose cost coun
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from warehouse.catalog.generations import BUCKETS, COST
 from warehouse.pricing.book import PriceBook, UnpricedReason
 from warehouse.pricing.cells import FACETS, Cell, cells_of
 from warehouse.pricing.columnar import MONEY, TARIFF, UNITS, costs
+from warehouse.pricing.tariff import Tariff
 from warehouse.pricing.units import COST_COLUMNS, IMAGES
 from warehouse.settings import CostPolicy
 
@@ -21,6 +23,8 @@ _HITS = frozenset({"hit", "semantic hit"})
 _REASONS = tuple(reason.value for reason in UnpricedReason)
 _SOURCES = ("computed", "reported", "cache")
 _COMPUTED, _REPORTED, _CACHE = range(3)
+_NOTHING = Tariff({}, Decimal(0), (), {})
+_OWN = ("computed_cost", "reported_cost", *COST_COLUMNS, "cache_saved_cost")
 _CELL, _REASON, _NEEDS, _USED, _FREE, _HIT = "#cell", "#reason", "#needs", "#used", "#free", "#hit"
 _NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 3
 
@@ -36,11 +40,8 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy) -> pl.DataFr
     rows = _rows(frame)
     cells, cell = cells_of(rows, book)
     rows = rows.hstack(_by_cell(cell, cells)).with_columns(_reason(rows).alias(_REASON))
-    rows = rows.with_columns(pl.when(pl.col(_REASON).is_null() & ~pl.col(_FREE)).then(TARIFF).alias(TARIFF))
-    rows = rows.hstack(costs(rows, [one.tariff for one in cells if one.tariff is not None]))
-    money = _settled(rows).select(
-        *_counted(policy), "computed_cost", "reported_cost", *COST_COLUMNS, "cache_saved_cost", *_named(cells)
-    )
+    money = _settled(rows, [one.tariff for one in cells if one.tariff is not None])
+    money = money.select(*_counted(money, policy), *_OWN, *_named(cells))
     names = [column.name for column in COST]
     dropped = {"usage_known", UNITS, *FACETS, *names}
     return frame.select(name for name in frame.columns if name not in dropped).hstack(money.select(names))
@@ -119,24 +120,31 @@ def _reason(rows: pl.DataFrame) -> pl.Expr:
     )
 
 
-def _settled(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose cost the rules have settled: hits and failed requests cost nothing, the rest what their price says."""
-    nothing = pl.lit(0).cast(MONEY)
-    lost = pl.col(_REASON).is_null() & pl.col("computed_cost").is_null()
-    rows = rows.with_columns(
-        pl.when(pl.col(_HIT))
-        .then(pl.when(pl.col(_FREE)).then(nothing).otherwise("computed_cost"))
-        .alias("cache_saved_cost"),
-        pl.when(pl.col("computed_cost").is_not_null()).then(_CELL).alias(_CELL),
-        pl.when(lost).then(_code(UnpricedReason.COST_TOO_LARGE)).otherwise(_REASON).alias(_REASON),
-    )
-    if not rows.select((pl.col(_HIT) | pl.col(_FREE)).any()).item():
-        return rows
+def _settled(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
+    """Rows with their cost by the rules: hits and failed requests cost nothing, the rest what their tariff says."""
     settled = pl.col(_HIT) | pl.col(_FREE)
+    nothing = pl.lit(len(tariffs), dtype=pl.UInt32)
+    tariff = pl.when(settled).then(nothing).when(pl.col(_REASON).is_null()).then(TARIFF)
+    rows = rows.with_columns(_saved(rows, tariffs))
+    rows = rows.with_columns(tariff.alias(TARIFF), pl.when(~settled).then(_REASON).alias(_REASON))
+    rows = rows.hstack(costs(rows, [*tariffs, _NOTHING]))
+    lost = pl.col(_REASON).is_null() & pl.col("computed_cost").is_null()
+    explains = pl.when(pl.col(_HIT)).then(pl.col("cache_saved_cost")).otherwise("computed_cost").is_not_null()
     return rows.with_columns(
-        *(pl.when(settled).then(nothing).otherwise(name).alias(name) for name in (*COST_COLUMNS, "computed_cost")),
-        pl.when(~settled).then(_REASON).alias(_REASON),
+        pl.when(lost).then(_code(UnpricedReason.COST_TOO_LARGE)).otherwise(_REASON).alias(_REASON),
+        pl.when(explains).then(_CELL).alias(_CELL),
     )
+
+
+def _saved(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.Series:
+    """What each hit of the gateway's cache would have cost; null for other rows and where that has no price."""
+    known = rows[_HIT] & rows[_REASON].is_null() & ~rows[_FREE]
+    saved = pl.repeat(None, rows.height, dtype=MONEY, eager=True).alias("cache_saved_cost")
+    if known.any():
+        cost = costs(rows.filter(known), tariffs)["computed_cost"]
+        position = pl.select(pl.when(known).then(known.cum_sum() - 1)).to_series()
+        saved = cost.gather(position).alias("cache_saved_cost")
+    return saved
 
 
 def _named(cells: Sequence[Cell]) -> list[pl.Expr]:
@@ -150,7 +158,7 @@ def _named(cells: Sequence[Cell]) -> list[pl.Expr]:
     ]
 
 
-def _counted(policy: CostPolicy) -> list[pl.Expr]:
+def _counted(rows: pl.DataFrame, policy: CostPolicy) -> list[pl.Expr]:
     """`cost` and `cost_source`: what counts as cost, and from where."""
     computed, reported = pl.col("computed_cost"), pl.col("reported_cost")
     # Gateways report 0 for what they cannot price: beside real usage, that is no cost but the lack of one.
@@ -161,9 +169,12 @@ def _counted(policy: CostPolicy) -> list[pl.Expr]:
         CostPolicy.COMPUTED: ((_COMPUTED, computed),),
         CostPolicy.REPORTED: ((_REPORTED, reported),),
     }[policy]
-    cost = pl.when(pl.col(_HIT)).then(pl.lit(0).cast(MONEY))
+    if policy is not CostPolicy.REPORTED and rows["reported_cost"].null_count() == rows.height:
+        order = ((_COMPUTED, computed),)
     source = pl.when(pl.col(_HIT)).then(pl.lit(_CACHE, dtype=pl.UInt8))
     for name, amount in order:
-        cost = cost.when(amount.is_not_null()).then(amount)
         source = source.when(amount.is_not_null()).then(pl.lit(name, dtype=pl.UInt8))
+    cost = pl.coalesce(amount for _, amount in order)
+    if order[0][0] == _REPORTED:  # a computed cost is 0 for a hit already
+        cost = pl.when(pl.col(_HIT)).then(pl.lit(0).cast(MONEY)).otherwise(cost)
     return [cost.alias("cost"), pl.lit(pl.Series(_SOURCES)).gather(source).alias("cost_source")]

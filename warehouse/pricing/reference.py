@@ -51,7 +51,7 @@ def settle(exact: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """The parts rounded so that they sum to the rounded whole: all are cut to 12 digits, the dearest takes the rest."""
     total = exact_sum(exact.values()).quantize(PICOCENT, ROUND_HALF_EVEN, EXACT)
     parts = {column: cost.quantize(PICOCENT, ROUND_DOWN, EXACT) for column, cost in exact.items()}
-    dearest = max(COST_COLUMNS, key=lambda column: (parts[column], -COST_COLUMNS.index(column)))
+    dearest = max(COST_COLUMNS, key=lambda column: (exact[column], -COST_COLUMNS.index(column)))
     parts[dearest] = EXACT.add(parts[dearest], EXACT.subtract(total, exact_sum(parts.values())))
     return parts
 
