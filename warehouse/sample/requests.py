@@ -6,7 +6,7 @@ from datetime import datetime
 import polars as pl
 
 from warehouse.sample.draws import Draws, pick, zipf
-from warehouse.sample.models import MODELS, UNKNOWN, UNKNOWN_SHARE, Kind, Model
+from warehouse.sample.models import MODELS, UNKNOWN, UNKNOWN_SHARE, Kind, Model, Shape
 from warehouse.sample.timetable import Slot
 from warehouse.sample.world import World
 
@@ -145,7 +145,9 @@ def _buckets(draws: Draws) -> Sequence[pl.Expr]:
         _of_model([model.writes_cache for model in ALL_MODELS]) & cachable & draws.happens("prompt cache write", 0.22)
     )
     rest = _steps((total - read) * (0.3 + 0.6 * draws.uniform("written part")))
-    long_lived = draws.happens("prompt cache write 1h", 0.15)
+    # Only Anthropic's own usage tells how long a written cache lives.
+    tells = _of_model([model.shape is Shape.ANTHROPIC for model in ALL_MODELS])
+    long_lived = tells & draws.happens("prompt cache write 1h", 0.15)
     is_image = _of_model([model.kind is Kind.IMAGE for model in ALL_MODELS])
     reasons = _of_model([model.reasons for model in ALL_MODELS])
     thought = (pl.col("res_units") * (0.2 + 0.5 * draws.uniform("reasoning part"))).floor().cast(pl.Int64)
@@ -155,6 +157,7 @@ def _buckets(draws: Draws) -> Sequence[pl.Expr]:
         pl.when(writes & long_lived).then(rest).otherwise(0).alias("cache_write_1h_tokens"),
         pl.when(reasons).then(thought).otherwise(0).alias("reasoning_tokens"),
         pl.when(is_image).then(pl.col("res_units")).otherwise(0).alias("image_output_tokens"),
+        (is_image & ~pl.col("failed")).cast(pl.Int64).alias("generated_images"),
     ]
 
 

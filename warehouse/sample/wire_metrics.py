@@ -18,6 +18,7 @@ _BUCKETS = (
     "output_tokens",
     "reasoning_tokens",
     "image_output_tokens",
+    "generated_images",
 )
 
 
