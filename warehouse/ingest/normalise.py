@@ -52,6 +52,8 @@ def check_constants(dataset: Dataset, constants: Mapping[str, str]) -> None:
         if name in UNITS:
             if value.strip().lower() not in UNITS[name]:
                 raise InvalidInput(f"'{value}' is not a {name}; allowed: {', '.join(UNITS[name])}.")
+        elif name == "id":
+            raise InvalidInput("id is what tells records apart: it cannot be the same for all of them.")
         elif name not in FIELDS[dataset.name] or name in (METADATA_KEY, METADATA_VALUE):
             raise UnknownName("column", name, (*FIELDS[dataset.name], *UNITS))
 

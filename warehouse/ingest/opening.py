@@ -16,7 +16,7 @@ from warehouse.errors import SourceError
 from warehouse.ingest.fields import parse_json
 from warehouse.ingest.framing import BYTE_ORDER_MARK, MAX_RECORD_BYTES, JsonLines, is_lines, line_chunks, value_chunks
 from warehouse.ingest.records import BadRecord
-from warehouse.ingest.source import BLOCK_BYTES, Counted, Source, plain_blocks
+from warehouse.ingest.source import BLOCK_BYTES, Counted, PlainBlocks, Source, SourceDamaged
 
 HEAD_BYTES = 256 << 10
 _SAMPLES = 50
@@ -59,6 +59,12 @@ class Opened:
     blocks: Iterator[bytes]
     parquet: pq.ParquetFile | None
     close: Callable[[], None]
+    plain: PlainBlocks | None = None
+
+    @property
+    def damage(self) -> SourceDamaged | None:
+        """What ended the source early, known once its records are read."""
+        return self.plain.damage if self.plain else None
 
     @property
     def is_json(self) -> bool:
@@ -94,12 +100,14 @@ def _open(source: Source, on_read: Callable[[int], None], stack: ExitStack) -> O
         file = _parquet(source, first, stream, stack)
         return Opened(source, Container.PARQUET, (), file.schema_arrow.names, "", b"", iter(()), file, stack.close)
     on_read(len(first))
-    blocks = plain_blocks(cast("BinaryIO", Counted(stream, on_read)), first)
-    head, blocks = _head(blocks)
+    plain = PlainBlocks(cast("BinaryIO", Counted(stream, on_read)), first)
+    head, blocks = _head(plain)
+    if plain.damage is not None and not head:
+        raise plain.damage
     container = _container(source, head)
     samples = _samples(head, container) if container in {Container.JSON_LINES, Container.JSON_VALUES} else ()
     header, line = (table_header(head)[0], first_line(head)) if container is Container.TEXT_TABLE else ((), "")
-    return Opened(source, container, samples, header, line, head, blocks, None, stack.close)
+    return Opened(source, container, samples, header, line, head, blocks, None, stack.close, plain)
 
 
 def _parquet(source: Source, first: bytes, stream: BinaryIO, stack: ExitStack) -> pq.ParquetFile:

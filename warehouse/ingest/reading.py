@@ -63,6 +63,8 @@ def _read(source: Source, job: Job, *, alone: bool) -> Iterator[Read]:
             context = chosen.context(opened, job.options)
             for piece in chosen.pieces(opened, job.options):
                 yield Read(source, piece, chosen, context)
+            if opened.damage is not None:
+                raise opened.damage
     except UnfitSource as error:
         if alone:
             raise

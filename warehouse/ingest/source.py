@@ -5,15 +5,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import zstandard
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 
 BLOCK_BYTES = 4 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _COMPRESSION_SUFFIXES = (".gz", ".zst", ".zstd")
-_INFLATE_ERROR = cast("type[Exception]", isal_zlib.error)
+_COMPRESSED_BYTES = 256 << 10
+_BROKEN: tuple[type[Exception], ...] = (
+    cast("type[Exception]", isal_zlib.error),
+    zstandard.ZstdError,
+    EOFError,
+)
 
 
 class SourceDamaged(Exception):
@@ -67,65 +72,72 @@ class Counted(io.RawIOBase):
         return len(block)
 
 
-def plain_blocks(stream: BinaryIO, first: bytes, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+class PlainBlocks:
     """The decompressed content in blocks; compression is told by the first bytes, never by a name.
 
-    `first` is what was read from `stream` already. Raises: SourceDamaged.
+    A damaged stream ends where the damage is: what came before is good, and `damage` says what happened.
     """
+
+    def __init__(self, stream: BinaryIO, first: bytes) -> None:
+        """`first` is what was read from `stream` already."""
+        self._blocks = _decompressed(first, stream)
+        self.damage: SourceDamaged | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._blocks)
+        except SourceDamaged as error:
+            self.damage = error
+            raise StopIteration from error
+
+
+def _decompressed(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
     if first.startswith(_GZIP):
-        yield from _gunzip(_Rejoined(first, stream), block_bytes)
-    elif first.startswith(_ZSTD):
-        yield from _unzstd(_Rejoined(first, stream), block_bytes)
-    else:
-        if first:
-            yield first
-        while block := stream.read(block_bytes):
-            yield block
+        return _members(first, stream, "gzip", lambda: isal_zlib.decompressobj(wbits=31), _GZIP)
+    if first.startswith(_ZSTD):
+        return _members(first, stream, "zstd", zstandard.ZstdDecompressor().decompressobj, _ZSTD)
+    return _as_it_is(first, stream)
 
 
-class _Rejoined(io.RawIOBase):
-    """Bytes that were read ahead, then the stream they came from."""
-
-    def __init__(self, first: bytes, rest: BinaryIO) -> None:
-        super().__init__()
-        self._first, self._rest = first, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        size = len(buffer)
-        block = self._first[:size] if self._first else self._rest.read(size)
-        self._first = self._first[size:]
-        buffer[: len(block)] = block
-        return len(block)
+def _as_it_is(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    if first:
+        yield first
+    while block := stream.read(BLOCK_BYTES):
+        yield block
 
 
-def _gunzip(stream: _Rejoined, block_bytes: int) -> Iterator[bytes]:
-    with igzip.IGzipFile(fileobj=stream, mode="rb") as plain:  # pyright: ignore[reportArgumentType]
-        while True:
-            try:
-                block = plain.read(block_bytes)
-            except (EOFError, OSError, _INFLATE_ERROR) as error:
-                raise SourceDamaged(f"the gzip stream is damaged: {error}") from error
-            if not block:
-                return
-            yield block
+class _Decompressor(Protocol):
+    """One member of a gzip stream or one frame of a zstd stream."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
-def _unzstd(stream: _Rejoined, block_bytes: int) -> Iterator[bytes]:
-    """A frame at a time, because only a frame object tells a cut stream from one that ended."""
-    frames = zstandard.ZstdDecompressor()
-    frame, pending = frames.decompressobj(), b""
-    started = False
+def _members(
+    first: bytes, stream: BinaryIO, what: str, begin: Callable[[], _Decompressor], magic: bytes
+) -> Iterator[bytes]:
+    """A member at a time, because only a member tells a cut stream from one that ended."""
+    pending, member = first, begin()
+    is_within = False
     try:
-        while block := pending or stream.read(min(block_bytes, 1 << 18)):
-            started, pending = True, b""
-            if plain := frame.decompress(block):
+        while block := pending or stream.read(_COMPRESSED_BYTES):
+            pending = b""
+            if not is_within and not block.strip(b"\0"):
+                continue
+            is_within = True
+            if plain := member.decompress(block):
                 yield plain
-            if frame.eof:
-                pending, frame, started = frame.unused_data, frames.decompressobj(), False
-    except zstandard.ZstdError as error:
-        raise SourceDamaged(f"the zstd stream is damaged: {error}") from error
-    if started:
-        raise SourceDamaged("the zstd stream is damaged: it ends within a frame")
+            if member.eof:
+                pending, member, is_within = member.unused_data.lstrip(b"\0"), begin(), False
+                if len(pending) >= len(magic) and not pending.startswith(magic):
+                    raise SourceDamaged(f"something that is not {what} follows the {what} stream")
+    except _BROKEN as error:
+        raise SourceDamaged(f"the {what} stream is damaged: {error}") from error
+    if is_within:
+        raise SourceDamaged(f"the {what} stream is cut short")
