@@ -102,10 +102,11 @@ def _parts(
 
 def _combined(parts: Sequence[_Part]) -> tuple[pl.Series, list[dict[str, int]]]:
     """Each row's combination of parts as a number from 0, and what each number stands for."""
-    key = parts[0].index.cast(pl.UInt64)
+    size = math.prod(part.size for part in parts)
+    key = parts[0].index.cast(pl.UInt32 if size <= _LARGEST_TABLE else pl.UInt64)
     for part in parts[1:]:
-        key = key * part.size + part.index
-    numbers, index = _numbered(key, math.prod(part.size for part in parts))
+        key = key * part.size + part.index.cast(key.dtype)
+    numbers, index = _numbered(key, size)
     found: list[dict[str, int]] = []
     for number in numbers:
         rest, values = number, dict[str, int]()

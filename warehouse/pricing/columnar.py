@@ -53,7 +53,7 @@ def costs(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
     absent = [pl.lit(0, dtype=pl.Int64).alias(name) for name in sorted(multiplied - set(frame.columns))]
     frame = frame.with_columns(absent) if absent else frame
     units = _used_units(frame, tariffs)
-    rows = frame.select(pl.col(TARIFF), *(pl.col(name).fill_null(0) for name in sorted(multiplied.union(used))))
+    rows = frame.select(pl.col(TARIFF), *(_filled(frame, name) for name in sorted(multiplied.union(used))))
     scale = _scale(rows, tariffs, used, units)
     if scale.guarded:
         fits = _estimate(tariffs, used) < _CLEARLY_TOO_LARGE
@@ -67,6 +67,10 @@ def costs(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
     return money.select(
         pl.col(name if name in money.columns else _NOTHING).alias(name) for name in (*COST_COLUMNS, "computed_cost")
     )
+
+
+def _filled(frame: pl.DataFrame, name: str) -> pl.Expr:
+    return pl.col(name).fill_null(0) if frame[name].null_count() else pl.col(name)
 
 
 def _parts(tariffs: Sequence[Tariff], used: Sequence[str], scale: _Scale, *, with_units: bool) -> dict[str, pl.Expr]:

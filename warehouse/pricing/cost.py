@@ -39,7 +39,8 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy) -> pl.DataFr
     """
     rows = _rows(frame)
     cells, cell = cells_of(rows, book)
-    rows = rows.hstack(_by_cell(cell, cells)).with_columns(_reason(rows).alias(_REASON))
+    rows = rows.hstack(_by_cell(cell, cells))
+    rows = rows.with_columns(_reason(rows).alias(_REASON))
     money = _settled(rows, [one.tariff for one in cells if one.tariff is not None])
     money = money.select(*_counted(money, policy), *_OWN, *_named(cells))
     names = [column.name for column in COST]
@@ -49,24 +50,27 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy) -> pl.DataFr
 
 def _rows(frame: pl.DataFrame) -> pl.DataFrame:
     """What pricing looks at; buckets that are empty in the whole frame are left out."""
-    most = frame.select(pl.col(column.name).max() for column in BUCKETS).row(0, named=True)
-    filled = [name for name, value in most.items() if value is not None]
+    names = [column.name for column in BUCKETS]
+    most = frame.select(pl.col(names).max()).row(0, named=True)
+    least = frame.select(pl.col(names).min()).row(0, named=True)
+    counts = [pl.col(name).cast(pl.Int64) for name in names if most[name] is not None]
+    below = [pl.col(name) < 0 for name in names if least[name] is not None and least[name] < 0]
     hits = [status for status in frame["cache_status"].unique() if status and status.strip().lower() in _HITS]
-    counts = [pl.col(name).cast(pl.Int64) for name in filled]
     used = pl.any_horizontal([count != 0 for count in counts]).fill_null(False) if counts else pl.lit(False)
     if UNITS in frame.columns:
         used = used | (pl.col(UNITS).list.len().fill_null(0) > 0)
-    negative = pl.any_horizontal([count < 0 for count in counts]).fill_null(False) if counts else pl.lit(False)
-    return frame.select(
+    rows = frame.select(
         *(name for name in ("ai_org", "ai_model", "created_at", *FACETS, UNITS) if name in frame.columns),
         *counts,
-        used.alias(_USED),
-        negative.alias("#negative"),
-        (pl.col("is_success").not_().fill_null(False) & ~used).alias(_FREE),
+        pl.col("is_success").fill_null(True),
         pl.col("usage_known").fill_null(False),
         pl.col("reported_cost").cast(MONEY),
+        (pl.any_horizontal(below).fill_null(False) if below else pl.lit(False)).alias("#negative"),
         (pl.col("cache_status").is_in(hits).fill_null(False) if hits else pl.lit(False)).alias(_HIT),
     )
+    if rows["is_success"].all() and rows["reported_cost"].null_count() == rows.height:
+        used = pl.lit(True)  # nobody asks
+    return rows.with_columns(used.alias(_USED)).with_columns((~pl.col("is_success") & ~pl.col(_USED)).alias(_FREE))
 
 
 def _by_cell(cell: pl.Series, cells: Sequence[Cell]) -> pl.DataFrame:
@@ -104,20 +108,18 @@ def _reason(rows: pl.DataFrame) -> pl.Expr:
     uncounted = ((needs == _NEEDS_IMAGES) & images.is_null()) | ((needs == _NEEDS_UNITS) & no_units)
     # Files say 0 per token for image models that they do not track: images of a free model are not free.
     untracked = (needs == _IS_FREE) & (images > 0)
-    return (
-        pl.when(pl.col(_FREE))
-        .then(None)
-        .when(~pl.col("usage_known"))
-        .then(_code(UnpricedReason.NO_USAGE))
-        .when(pl.col("#negative"))
-        .then(_code(UnpricedReason.NEGATIVE_USAGE))
-        .when(pl.col("#unknown").is_not_null())
-        .then("#unknown")
-        .when(untracked)
-        .then(_code(UnpricedReason.NO_PRICE))
-        .when(uncounted)
-        .then(_code(UnpricedReason.MISSING_QUANTITY))
-    )
+    reason = pl.when(pl.col(_FREE)).then(pl.lit(None, dtype=pl.UInt8))
+    for applies, code in (
+        (None if rows["usage_known"].all() else ~pl.col("usage_known"), UnpricedReason.NO_USAGE),
+        (pl.col("#negative") if rows["#negative"].any() else None, UnpricedReason.NEGATIVE_USAGE),
+    ):
+        if applies is not None:
+            reason = reason.when(applies).then(_code(code))
+    reason = reason.when(pl.col("#unknown").is_not_null()).then("#unknown")
+    if rows[_NEEDS].max():
+        reason = reason.when(untracked).then(_code(UnpricedReason.NO_PRICE))
+        reason = reason.when(uncounted).then(_code(UnpricedReason.MISSING_QUANTITY))
+    return reason.otherwise(None)
 
 
 def _settled(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
