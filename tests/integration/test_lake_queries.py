@@ -120,6 +120,11 @@ def test_answers_come_in_the_types_of_every_engine(engine: DuckDBEngine) -> None
     assert answer.num_rows == ROWS
 
 
+def test_every_connection_keeps_the_footers_it_read(engine: DuckDBEngine) -> None:
+    asked = parse_one("SELECT current_setting('parquet_metadata_cache') AS kept", dialect="duckdb")
+    assert engine.query(asked).to_pylist() == [{"kept": True}]
+
+
 def test_a_dataset_without_a_table_answers_as_an_empty_one(engine: DuckDBEngine) -> None:
     for dataset in DATASETS.values():
         if dataset.name != "generations":

@@ -4,9 +4,12 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from threading import Event
 from types import MappingProxyType
 
 import duckdb
@@ -17,6 +20,7 @@ from sqlglot import exp
 from warehouse.catalog.model import Dataset
 from warehouse.catalog.registry import DATASETS
 from warehouse.engines.base import Appended, Batch, Engine, Limits, Problem, Window, windows_of
+from warehouse.engines.duckdb_answer import read_answer
 from warehouse.engines.duckdb_spelling import SPELLINGS
 from warehouse.engines.turns import Turns, deadline
 from warehouse.errors import QueryTooLarge, WarehouseError
@@ -24,7 +28,6 @@ from warehouse.storage.lake_names import fingerprint, parse, schema_id
 from warehouse.storage.lake_tables import Lake, open_store
 from warehouse.storage.tables import arrow_schema
 
-_UTC = pa.timestamp("us", tz="UTC")
 _VANISHED = re.compile(r"No files found that match|Cannot open file|No such file", re.IGNORECASE)
 _RETRIES = 3
 _CHUNK_ROWS = 100_000
@@ -64,6 +67,7 @@ class DuckDBEngine(Engine):
         )
         self._turns = Turns(concurrency, queue)
         self._memory_mb = memory_mb
+        self._idle: deque[duckdb.DuckDBPyConnection] = deque()
         self._database = duckdb.connect(
             config={
                 "threads": threads,
@@ -76,7 +80,7 @@ class DuckDBEngine(Engine):
             }
         )
         # Known only once the Parquet reader is there, so not part of the configuration above.
-        self._database.execute("SET parquet_metadata_cache = true").fetchall()
+        self._database.execute("SET GLOBAL parquet_metadata_cache = true").fetchall()
 
     def create(self, datasets: Iterable[Dataset]) -> list[str]:
         return [done for dataset in datasets for done in self.lake.table(dataset.name).create()]
@@ -119,6 +123,8 @@ class DuckDBEngine(Engine):
         return [Problem(what, remedy) for what, remedy in self.lake.check()]
 
     def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
         self._database.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -133,16 +139,30 @@ class DuckDBEngine(Engine):
             .from_(_read_parquet(1, "stored", mixed=mixed))
             .join("batch", on=exp.EQ(this=stored.copy(), expression=batch), join_type="semi")
         )
-        cursor = self._database.cursor()
         try:
-            cursor.register("batch", ids)
-            return cursor.sql(tree.sql(dialect=self.dialect), params=[list(files)]).to_arrow_table()
+            with self._cursor() as cursor:
+                cursor.register("batch", ids)
+                found = cursor.sql(tree.sql(dialect=self.dialect), params=[list(files)]).to_arrow_table()
+                cursor.unregister("batch")
+                return found
         except duckdb.IOException as error:
             if _VANISHED.search(str(error)):
                 raise FileNotFoundError(str(error)) from error
             raise WarehouseError(f"the lake cannot be read: {error}") from error
-        finally:
+
+    @contextmanager
+    def _cursor(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """A connection that nobody else uses meanwhile. The first query of a new one costs 6 ms, so they are kept."""
+        try:
+            cursor = self._idle.pop()
+        except IndexError:
+            cursor = self._database.cursor()
+        try:
+            yield cursor
+        except BaseException:
             cursor.close()
+            raise
+        self._idle.append(cursor)
 
     def _bind(self, lowered: exp.Query, window: Window, *, fresh: bool) -> tuple[str, list[list[str]]]:
         """The SQL text, every dataset read from a list of files, and those lists as its parameters."""
@@ -182,23 +202,24 @@ class DuckDBEngine(Engine):
         return str(path)
 
     def _run(self, sql: str, lists: list[list[str]], limits: Limits) -> pa.Table:
-        cursor = self._database.cursor()
-        with deadline(limits.timeout_s, cursor.interrupt) as over:
-            try:
-                with cursor.sql(sql, params=lists).to_arrow_reader(_CHUNK_ROWS) as reader:
-                    return _neutral(_read(reader, limits.rows))
-            except duckdb.InterruptException as error:
-                if not over.is_set():
-                    raise WarehouseError("the query was interrupted") from error
-                raise QueryTooLarge(f"the query took longer than {limits.timeout_s:g} s; narrow its window") from error
-            except duckdb.OutOfMemoryException as error:
-                raise QueryTooLarge(f"the query needs more than {self._memory_mb} MB; narrow its window") from error
-            except duckdb.IOException:
-                raise
-            except duckdb.Error as error:
-                raise WarehouseError(f"DuckDB cannot answer: {error}") from error
-            finally:
-                cursor.close()
+        over = Event()
+        try:
+            with (
+                self._cursor() as cursor,
+                deadline(limits.timeout_s, cursor.interrupt, over),
+                cursor.sql(sql, params=lists).to_arrow_reader(_CHUNK_ROWS) as reader,
+            ):
+                return read_answer(reader, limits.rows)
+        except duckdb.InterruptException as error:
+            if not over.is_set():
+                raise WarehouseError("the query was interrupted") from error
+            raise QueryTooLarge(f"the query took longer than {limits.timeout_s:g} s; narrow its window") from error
+        except duckdb.OutOfMemoryException as error:
+            raise QueryTooLarge(f"the query needs more than {self._memory_mb} MB; narrow its window") from error
+        except duckdb.IOException:
+            raise
+        except duckdb.Error as error:
+            raise WarehouseError(f"DuckDB cannot answer: {error}") from error
 
 
 def _read_parquet(parameter: int, alias: str, *, mixed: bool) -> exp.Table:
@@ -212,32 +233,3 @@ def _read_parquet(parameter: int, alias: str, *, mixed: bool) -> exp.Table:
         this=exp.Anonymous(this="READ_PARQUET", expressions=arguments),
         alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
     )
-
-
-def _read(reader: pa.RecordBatchReader, most_rows: int | None) -> pa.Table:
-    batches: list[pa.RecordBatch] = []
-    count = 0
-    for batch in reader:
-        count += batch.num_rows
-        if most_rows is not None and count > most_rows:
-            raise QueryTooLarge(f"the answer has more than {most_rows} rows; narrow it or ask page by page")
-        batches.append(batch)
-    return pa.Table.from_batches(batches, reader.schema)
-
-
-def _neutral(answer: pa.Table) -> pa.Table:
-    """The answer in the types every engine gives."""
-    schema = pa.schema([pa.field(field.name, _neutral_type(field.type)) for field in answer.schema])
-    return answer if answer.schema.equals(schema) else answer.cast(schema)
-
-
-def _neutral_type(of: pa.DataType) -> pa.DataType:
-    if pa.types.is_timestamp(of):
-        return _UTC
-    if pa.types.is_integer(of) or (pa.types.is_decimal(of) and of.scale == 0):
-        return pa.int64()  # a decimal without a scale is a HUGEINT
-    if pa.types.is_floating(of):
-        return pa.float64()
-    if pa.types.is_list(of):
-        return pa.list_(_neutral_type(of.value_type))
-    return of

@@ -40,12 +40,12 @@ class Turns:
 
 
 @contextmanager
-def deadline(after_s: float, interrupt: Callable[[], None]) -> Generator[Event]:
-    """Calls `interrupt` again and again once the time is over; the event is set from then on.
+def deadline(after_s: float, interrupt: Callable[[], None], over: Event) -> Generator[None]:
+    """Sets `over` and calls `interrupt` again and again once the time is up; never after the block has ended.
 
     Again and again, because an interrupt between two steps of a query is lost.
     """
-    done, over = Event(), Event()
+    done = Event()
 
     def watch() -> None:
         if done.wait(after_s):
@@ -58,7 +58,7 @@ def deadline(after_s: float, interrupt: Callable[[], None]) -> Generator[Event]:
     watcher = Thread(target=watch, name="query-deadline", daemon=True)
     watcher.start()
     try:
-        yield over
+        yield
     finally:
         done.set()
         watcher.join()
