@@ -229,6 +229,7 @@ def test_batch_and_priority_prices():
         ({"m": {"pricing_config": None}}, {}, "no_price"),
         ({"m": entry()}, {}, "no_price"),
         ({"m": entry(request_token=0, response_token=0)}, {"generated_images": 1}, "no_price"),
+        ({"m": entry(request_token=0, units={"web_search": 1})}, {"generated_images": 1}, "no_price"),
         ({"m": entry(nonsense=1)}, {}, "price_refused"),
         ({"m": GPT_4O}, {"usage_known": False}, "no_usage"),
         ({"m": GPT_4O}, {"usage_known": None}, "no_usage"),

@@ -68,8 +68,8 @@ class Tariff:
 
     @property
     def is_free(self) -> bool:
-        """True when nothing at all costs anything."""
-        return not (self.rates or self.constant or self.products or self.units)
+        """True when nothing costs anything, but for tools that come on top."""
+        return not (self.rates or self.constant or self.products or any(map(is_meter, self.units)))
 
 
 @dataclass(frozen=True, slots=True)
