@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import polars as pl
@@ -10,12 +10,15 @@ import pyarrow as pa
 
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset
+from warehouse.ingest.credentials import without_credentials
 from warehouse.ingest.fields import PRICING_FIELDS, raw_schema
-from warehouse.ingest.identity import batch_id
+from warehouse.ingest.formats.envelopes import DEFAULTS
+from warehouse.ingest.identity import batch_id, made_id
 from warehouse.ingest.normalise import INDEX, OWNER, PIECE, normalise
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.reading import Read
 from warehouse.ingest.records import BadRecord, Piece, Reject
+from warehouse.ingest.source import base_name_of
 from warehouse.pricing.book import PriceBook
 from warehouse.pricing.cost import price
 from warehouse.settings import CostPolicy
@@ -160,4 +163,10 @@ def _reject(read: Read, index: int, error: BadRecord) -> Reject:
     original = read.piece.chunk.originals()[index]
     name = original.format or (read.format.name if read.format else "")
     context = {**read.context, **original.context}
+    kept = without_credentials(original.data)
+    if kept != original.data:
+        # An id that is made of the content must stay the same when the credentials in it are gone.
+        made = made_id(base_name_of(original.source or read.source.name), original.record, original.data)
+        context.setdefault(DEFAULTS, {"id": made})
+        original = replace(original, data=kept)
     return Reject(error.reason, error.detail, original.source or read.source.name, original, name, context)

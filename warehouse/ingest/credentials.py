@@ -25,6 +25,9 @@ _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|$)', re.DOTALL)
 _BRACKET_OR_TEXT = re.compile(rb'[\[\]{}]|"(?:[^"\\]++|\\.)*+(?:"|$)', re.DOTALL)
 _TOKEN = re.compile(rb"\s+[A-Za-z0-9._~+/=-]{8,}")
 _BEARER = b"bearer"
+_CONFIG = b"x-portkey-config"
+# A config is given whole, with the keys of its providers, or by its slug, which a row is grouped by.
+_SLUG = re.compile(rb'\\*"pc-[A-Za-z0-9_-]{1,60}\\*"')
 
 Cut = tuple[int, int, bytes]
 """From, to, and what stands there instead."""
@@ -53,6 +56,8 @@ def _field(data: bytes, start: int, name: bytes) -> Cut | None:
     quote = colon["quote"]
     opening = start - len(quote)
     if data[max(opening, 0) : start] != quote or data[max(opening - 1, 0) : opening] == b"\\":
+        return None
+    if name == _CONFIG and _SLUG.match(data, colon.end()):
         return None
     end = _value_end(data, colon.end(), quote)
     return None if end is None else (colon.end(), end, quote + REMOVED + quote)

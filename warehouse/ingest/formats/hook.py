@@ -47,7 +47,8 @@ class Hook(RecordFormat):
     def row_of(self, data: bytes, context: Mapping[str, object]) -> RawRow:
         record = parse_object(data)
         # When we took it is nearer to the request than a provider's clock, which counts seconds.
-        return _row(record, None if DEFAULTS in context else _created(record))
+        is_timed = "created_at" in _optional(context, DEFAULTS)
+        return _row(record, None if is_timed else _created(record))
 
     @override
     def row(self, record: Mapping[str, object]) -> RawRow:

@@ -62,8 +62,7 @@ class LogObjects(RecordFormat):
             "stream_mode": text_of(response, "streamingMode", "streaming_mode") or text_of(body, "stream"),
             "last_used_option_index": option_index(text_of(response, "lastUsedOptionJsonPath")),
         }  # fmt: skip
-        given |= from_headers(headers, answers)
-        for name, value in given.items():
+        for name, value in (*given.items(), *from_headers(headers, answers).items()):
             if value is not None and row.get(name) is None:
                 row[name] = value
         row |= usage_fields(answer) | facets(answer, body, url, is_image=is_image)
@@ -127,7 +126,7 @@ def from_headers(headers: Mapping[str, str], answers: Mapping[str, str]) -> dict
         "parent_span_id": headers.get("x-portkey-parent-span-id"),
         "span_name": headers.get("x-portkey-span-name"),
         "virtual_key": headers.get("x-portkey-virtual-key"),
-        "config": config if config and config.lstrip()[:1] != "{" else None,
+        "config": config if config and config.lstrip()[:1] not in ("{", "[") else None,
         "cache_status": answers.get("x-portkey-cache-status"),
         "retry_success_count": answers.get("x-portkey-retry-attempt-count"),
         "last_used_option_index": index if index.isdecimal() else option_index(index),
