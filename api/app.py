@@ -1,6 +1,7 @@
 """The app factory: one resource after the other, one error shape, one ring around all."""
 
-from collections.abc import AsyncGenerator, Callable
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -10,11 +11,12 @@ from api import errors, openapi, structured_log
 from api.analytics import routes as analytics
 from api.edge import Edge
 from api.health import routes as health
+from api.ingest import routes as ingest
 from api.routing import Router, gates
 from api.services import Services, running
 from api.settings import ApiSettings
 
-ROUTERS: tuple[Router, ...] = (analytics.router, health.router, health.bare, openapi.router)
+ROUTERS: tuple[Router, ...] = (analytics.router, ingest.router, health.router, health.bare, openapi.router)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -24,8 +26,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(settings: ApiSettings, *, clock: Callable[[], datetime] = utc_now) -> FastAPI:
+def create_app(
+    settings: ApiSettings, *, clock: Callable[[], datetime] = utc_now, environment: Mapping[str, str] = os.environ
+) -> FastAPI:
     """The API over the stores that `settings` names; they are opened when the app starts.
+
+    `environment` is where a log store finds its credentials.
 
     Raises: ConfigurationError, at start.
     """
@@ -45,7 +51,7 @@ def create_app(settings: ApiSettings, *, clock: Callable[[], datetime] = utc_now
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, clock),
+        lifespan=_lifespan(settings, clock, environment),
     )
     openapi.install(app)
     errors.install(app)
@@ -60,11 +66,11 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-def _lifespan(settings: ApiSettings, clock: Callable[[], datetime]) -> Lifespan:
+def _lifespan(settings: ApiSettings, clock: Callable[[], datetime], environment: Mapping[str, str]) -> Lifespan:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         with ExitStack() as stack:
-            services: Services = stack.enter_context(running(settings, clock))
+            services: Services = stack.enter_context(running(settings, clock, environment))
             app.state.services = services
             yield
 

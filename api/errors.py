@@ -160,6 +160,11 @@ class PlanExhausted(ApiError):
     code = Code.EXHAUSTED
 
 
+def body_over(limit_bytes: int) -> HTTPException:
+    """`BodyTooLarge` for code within the framework, which turns any other error of reading a body into a 400."""
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail=BodyTooLarge(limit_bytes).message)
+
+
 def body_of(message: str, code: Code) -> dict[str, Any]:
     """The error body: the documented envelope, and beside it what SDKs read first."""
     return {
@@ -228,7 +233,7 @@ def _http_error(request: Request, error: Exception) -> Response:
         message = f"{request.method} is not allowed here; allowed: {allowed}"
         return answer(message, Code.NO_ROUTE, status=status, headers=headers)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return answer("The request body is too large.", Code.INVALID, status=status, headers=headers)
+        return answer(str(failure.detail), Code.INVALID, status=status, headers=headers)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request failed", exc_info=error)
         return answer(UNEXPECTED, Code.INTERNAL, status=status)

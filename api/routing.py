@@ -1,7 +1,7 @@
 """How a route is declared, and what every request passes on its way to one.
 
 A resource makes one `Router` and names, for each route, the permission it needs; there is no default. The gate of a
-route then does, in this order: size of the body, who calls (401), may they (403), the handler within one
+route then does, in this order: who calls (401), may they (403), how large is the body (413), the handler within one
 transaction, commit, answer.
 
 Prefixes: routes live under `/v1`. `/v2/x`, `/albus/v1/x` and `/albus/v2/x` are the same route, by rewriting the path
@@ -10,17 +10,20 @@ before it is matched, so that no route is registered twice. Source: dataplane co
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Message
 
-from api.errors import ErrorAnswer
+from api.errors import ErrorAnswer, body_over
 from api.permissions import Permission
 from api.principal import Principal, credential_of
-from api.services import Services
+
+if TYPE_CHECKING:
+    from api.services import Services
 
 BASE = "/v1"
 ALIASES = ("/v2",)
@@ -102,8 +105,10 @@ class Router:
 class Gate(APIRoute):
     """A route that lets a caller through only with its permission, and runs in one transaction."""
 
-    def __init__(self, path: str, endpoint: Handler, *, permission: Permission, **options: Any) -> None:
-        self.permission = permission
+    def __init__(
+        self, path: str, endpoint: Handler, *, permission: Permission, body_limit_bytes: int, **options: Any
+    ) -> None:
+        self.permission, self.body_limit_bytes = permission, body_limit_bytes
         extra = {"x-gateledger-permission": permission.described(), **(options.pop("openapi_extra", None) or {})}
         if permission.public:
             extra["security"] = []
@@ -111,7 +116,7 @@ class Gate(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        permission = self.permission
+        permission, limit_bytes = self.permission, self.body_limit_bytes
 
         async def pass_gate(request: Request) -> Response:
             services = cast("Services", request.app.state.services)
@@ -122,7 +127,7 @@ class Gate(APIRoute):
                 state.principal.require(permission)
             state.work = work = Work(services, writes=request.method not in READING_METHODS)
             try:
-                response = await handle(request)
+                response = await handle(_limited(request, limit_bytes))
                 await work.commit()
             finally:
                 work.close()
@@ -134,7 +139,7 @@ class Gate(APIRoute):
 class Work:
     """The transaction of one request: begun by the first statement, committed at the edge, else rolled back."""
 
-    def __init__(self, services: Services, *, writes: bool) -> None:
+    def __init__(self, services: "Services", *, writes: bool) -> None:
         self._services, self._writes = services, writes
         self._session: Session | None = None
 
@@ -155,7 +160,25 @@ class Work:
             self._session.close()
 
 
-async def _caller(services: Services, request: Request) -> Principal:
+def _limited(request: Request, limit_bytes: int) -> Request:
+    """The request, whose body cannot be read beyond the limit. Raises: HTTPException when its length is declared."""
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit_bytes:
+        raise body_over(limit_bytes)
+    read = 0
+
+    async def receive() -> Message:
+        nonlocal read
+        message = await request.receive()
+        read += len(message.get("body", b""))
+        if read > limit_bytes:
+            raise body_over(limit_bytes)
+        return message
+
+    return Request(request.scope, receive)
+
+
+async def _caller(services: "Services", request: Request) -> Principal:
     credential = credential_of(request.headers)
     now = request.state.now
     remembered = services.gatekeeper.remembered(credential, now)
@@ -180,7 +203,7 @@ def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_
                 permission=route.permission,
                 methods=[route.method],
                 tags=[route.tag],
-                max_body_size=large_body_limit_bytes if route.large_body else body_limit_bytes,
+                body_limit_bytes=large_body_limit_bytes if route.large_body else body_limit_bytes,
                 **{**route.options, "responses": {**ERROR_RESPONSES, **route.options.get("responses", {})}},
             )
         )

@@ -1,18 +1,21 @@
 """What a running API holds: opened once in the lifespan, read by routes through `api/dependencies.py`."""
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from api.db import Database
-from api.health.service import Check, Health, database_check, warehouse_check
+from api.health.service import Check, Health, database_check, log_store_check, warehouse_check
+from api.ingest.drain import Drain
 from api.migrations import upgrade
 from api.principal import Gatekeeper
 from api.settings import ApiSettings
+from api.tenancy import Owners
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
+from warehouse.ingest.spool import Spool
 from warehouse.storage.migrate import migrate
 
 logger = logging.getLogger("api.services")
@@ -27,11 +30,15 @@ class Services:
     database: Database
     gatekeeper: Gatekeeper
     engine: Engine
+    spool: Spool
+    owners: Owners
     health: Health
 
 
 @contextmanager
-def running(settings: ApiSettings, clock: Callable[[], datetime]) -> Generator[Services]:
+def running(
+    settings: ApiSettings, clock: Callable[[], datetime], environment: Mapping[str, str]
+) -> Generator[Services]:
     """The opened parts, their schemas up to date, the spool being drained; all closed again at the end."""
     with ExitStack() as stack:
         database = stack.enter_context(closing(Database(settings.resolved_database_url())))
@@ -39,18 +46,25 @@ def running(settings: ApiSettings, clock: Callable[[], datetime]) -> Generator[S
         engine = stack.enter_context(closing(open_engine(settings.warehouse)))
         for done in migrate(engine):
             logger.info("warehouse schema: %s", done)
+        spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
+        stack.enter_context(Drain(settings, spool, engine, database, clock))
         yield Services(
             settings=settings,
             clock=clock,
             database=database,
             gatekeeper=Gatekeeper(database, ttl_s=settings.key_cache_s),
             engine=engine,
-            health=Health(_checks(database, engine)),
+            spool=spool,
+            owners=Owners(),
+            health=Health(_checks(settings, database, engine, environment)),
         )
 
 
-def _checks(database: Database, engine: Engine) -> dict[str, Check]:
+def _checks(
+    settings: ApiSettings, database: Database, engine: Engine, environment: Mapping[str, str]
+) -> dict[str, Check]:
     return {
         "database": database_check(database),
         "warehouse": warehouse_check(engine),
+        "log_store": log_store_check(settings.warehouse, environment),
     }

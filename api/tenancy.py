@@ -1,8 +1,10 @@
 """Whose rows a caller's question is about. Source: dataplane contract 6."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cachetools import LRUCache
 from sqlalchemy.orm import Session
 
 from api.errors import Forbidden
@@ -35,12 +37,24 @@ def scope_of(
     return TenantScope(principal.organisation_id)
 
 
-def ownership_for(session: Session, principal: Principal) -> Ownership:
-    """What records sent with this key may belong to: its organisation, and only its workspace when it has one.
+class Owners:
+    """What records sent with a key may belong to: its organisation, and only its workspace when it has one.
 
-    Raises: NotFound when the organisation has no default workspace.
+    Looked up for each request, but the same object as long as nothing changes: the spool writes an owner once for all
+    records of the same object.
     """
-    owned = workspaces.ownership_of(session, principal.organisation_id, principal.workspace_id)
-    if principal.workspace_id is None:
-        return owned
-    return replace(owned, known={principal.organisation_id: frozenset({owned.workspace_slug})})
+
+    def __init__(self) -> None:
+        self._kept: LRUCache[tuple[str, str | None], Ownership] = LRUCache(maxsize=10_000)
+        self._lock = threading.Lock()
+
+    def of(self, session: Session, principal: Principal) -> Ownership:
+        """The ownership of a caller. Raises: NotFound when the organisation has no default workspace."""
+        owned = workspaces.ownership_of(session, principal.organisation_id, principal.workspace_id)
+        if principal.workspace_id is not None:
+            owned = replace(owned, known={principal.organisation_id: frozenset({owned.workspace_slug})})
+        with self._lock:
+            kept = self._kept.setdefault((principal.organisation_id, principal.workspace_id), owned)
+            if kept != owned:
+                kept = self._kept[principal.organisation_id, principal.workspace_id] = owned
+        return kept

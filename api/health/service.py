@@ -10,6 +10,8 @@ from sqlalchemy import text
 
 from api.db import Database
 from warehouse.engines.base import Engine
+from warehouse.logstore.store import LogStore
+from warehouse.settings import WarehouseSettings
 
 logger = logging.getLogger("api.health")
 
@@ -55,6 +57,18 @@ def warehouse_check(engine: Engine) -> Check:
         for problem in problems:
             logger.warning("warehouse: %s; %s", problem.what, problem.remedy)
         return not problems
+
+    return answers
+
+
+def log_store_check(settings: WarehouseSettings, environment: Mapping[str, str]) -> Check:
+    """Works when the log store lists its first object; there may be none to check."""
+
+    def answers() -> bool | None:
+        if settings.log_store_url is None:
+            return None
+        LogStore.open(settings.log_store_url.get_secret_value(), environment).check()
+        return True
 
     return answers
 
