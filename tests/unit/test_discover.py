@@ -1,6 +1,7 @@
 """Which sources an argument means, on a real folder."""
 
 import io
+import os
 import time
 from pathlib import Path
 
@@ -120,6 +121,22 @@ def test_names_that_count(name: str) -> None:
 @pytest.mark.parametrize("name", ["a.gz", "a", "a.json~", "x/.a.json", "a.json.part", "json"])
 def test_names_that_do_not_count(name: str) -> None:
     assert not is_loadable(name)
+
+
+def test_a_name_that_is_no_text_is_loaded_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.json")).write_bytes(b"{}")
+    (source,) = sources_of([str(tmp_path)], STDIN)
+    assert source.name.endswith("caf?.json")
+    assert source.name.isprintable()
+    with source.open() as stream:
+        assert stream.read() == b"{}"
+
+
+def test_a_file_url_may_hold_a_pattern_and_escapes(tree: Path) -> None:
+    (tree / "with space").mkdir()
+    (tree / "with space" / "a.json").write_text("{}")
+    assert names(f"file://{tree}/?.json", root=tree) == ["a.json"]
+    assert names(f"file://{tree}/with%20space", root=tree) == ["with space/a.json"]
 
 
 def test_a_store_never_leaves_its_folder(tree: Path) -> None:

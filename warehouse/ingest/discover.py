@@ -216,7 +216,7 @@ class _Fetched:
 
 def _source(store: LogStore, found: StoredObject) -> Source:
     return Source(
-        name=store.location(found.path),
+        name=_printable(store.location(found.path)),
         size=found.size,
         open=lambda: store.stream(found),
         last_modified=found.last_modified,
@@ -234,12 +234,13 @@ def _file_source(path: Path) -> Source:
     stat = path.stat()
     # A pipe or device has no size that means anything.
     size = stat.st_size if path.is_file() else None
-    return Source(str(path), size, open_file, datetime.fromtimestamp(stat.st_mtime, UTC))
+    return Source(_printable(str(path)), size, open_file, datetime.fromtimestamp(stat.st_mtime, UTC))
 
 
 def object_id(store: LogStore, found: StoredObject) -> str:
     """What names one content of one object in the books: another etag is another id."""
-    return sha256(f"{store.url}\n{found.path}\n{found.etag}".encode()).hexdigest()
+    named = f"{store.url}\n{found.path}\n{found.etag}"
+    return sha256(named.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def new_objects(
@@ -291,6 +292,11 @@ def remember(engine: Engine, store: LogStore, sources: Sequence[Source], batch_i
         ]
         id_ = sha256("\n".join(source.key for source in part).encode()).hexdigest()
         engine.append(LOG_OBJECTS, pa.Table.from_pylist(rows, schema=schema), Batch(id=id_))
+
+
+def _printable(name: str) -> str:
+    """The name as text: a file name can be bytes that are no UTF-8, which no column takes."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _to_ms(instant: datetime) -> datetime:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote
 
 from warehouse.errors import ConfigurationError, InvalidInput, SourceError
 from warehouse.logstore.store import LogStore, StoredObject
@@ -42,22 +41,23 @@ class FolderStore(LogStore):
         if not start.is_dir():
             return
         # Folders that are being listed, from the root down: what is left to visit of each, and which folder it is.
-        open_folders = [(iter(_entries(start)), f"{path}/" if path else "", _identity(start))]
+        open_folders = [(iter(_names(start)), f"{start}/", f"{path}/" if path else "", _identity(start))]
         while open_folders:
-            entries, base, _ = open_folders[-1]
-            name, entry = next(entries, ("", None))
-            if entry is None:
+            names, folder, base, _ = open_folders[-1]
+            name = next(names, None)
+            if name is None:
                 open_folders.pop()
-            elif name.endswith("/"):
-                folder = Path(entry.path)
+                continue
+            if name.endswith("/"):
+                entry = Path(folder + name)
                 # A link to a folder above would go round for ever.
-                loops = entry.is_symlink() and _identity(folder) in {identity for *_, identity in open_folders}
+                loops = entry.is_symlink() and _identity(entry) in {identity for *_, identity in open_folders}
                 if not loops and enter(base + name):
-                    open_folders.append((iter(_entries(folder)), base + name, _identity(folder)))
+                    open_folders.append((iter(_names(entry)), folder + name, base + name, _identity(entry)))
             else:
                 # A file may go between the listing and the question; then it is not there.
                 with contextlib.suppress(FileNotFoundError):
-                    yield _stored(base + name, entry.stat())
+                    yield _stored(base + name, os.stat(folder + name))  # noqa: PTH116 - a Path for each of millions is slow
 
     def find(self, path: str) -> StoredObject | None:
         file = self._file(path)
@@ -115,22 +115,25 @@ def folder_of(url: str) -> Path:
     """The path that a folder name or `file://` URL means. Raises: ConfigurationError for a URL of another machine."""
     if not url.startswith("file://"):
         return Path(url).expanduser()
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise ConfigurationError(
-            f"{url} names the host {parts.netloc!r}; a file:// URL has three slashes: file:///folder."
-        )
-    return Path(url2pathname(parts.path))
+    # Not urlsplit: the `?` of a pattern is no query.
+    host, _, path = url.removeprefix("file://").partition("/")
+    if host not in ("", "localhost"):
+        raise ConfigurationError(f"{url} names the host {host!r}; a file:// URL has three slashes: file:///folder.")
+    return Path(f"/{unquote(path)}")
 
 
-def _entries(folder: Path) -> list[tuple[str, "os.DirEntry[str]"]]:
-    """What is in a folder and not hidden; folders sort as if their names ended in a slash, as in an object store."""
+def _names(folder: Path) -> list[str]:
+    """What is in a folder and not hidden, sorted; a folder's name ends in a slash, which sorts as an object store does.
+
+    Only names are kept: a folder of format v1 can hold millions.
+    """
     try:
         with os.scandir(folder) as found:
-            entries = [(entry.name + ("/" if entry.is_dir() else ""), entry) for entry in found if entry.name[0] != "."]
+            names = [entry.name + "/" * entry.is_dir() for entry in found if entry.name[0] != "."]
     except OSError as error:
         raise _refused("list", folder, error) from error
-    return sorted(entries, key=lambda pair: pair[0])
+    names.sort()
+    return names
 
 
 def _identity(folder: Path) -> tuple[int, int]:
