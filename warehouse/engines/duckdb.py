@@ -4,6 +4,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import weakref
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ class DuckDBEngine(Engine):
         super().__init__()
         self._datasets = datasets
         self._scratch = Path(tempfile.mkdtemp(prefix="gateledger-duckdb-"))
+        self._clean = weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
         self.lake = Lake(
             open_store(root, environment, cache or self._scratch / "cache", cache_mb), datasets, self._probe
         )
@@ -126,7 +128,7 @@ class DuckDBEngine(Engine):
         while self._idle:
             self._idle.pop().close()
         self._database.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._clean()
 
     def _probe(self, files: Sequence[str], ids: pa.Table, dataset: Dataset) -> pa.Table:
         """The stored rows with one of the ids: `id` and `known_at`. Five times as fast as Polars over 30 files."""
