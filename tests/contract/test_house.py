@@ -43,6 +43,8 @@ def test_files_are_rooms_not_halls() -> None:
 def test_functions_fit_on_a_screen() -> None:
     long: dict[str, int] = {}
     for path in source_files():
+        if path.parent.name == "versions":
+            continue  # a migration is one list of statements, and never changes again
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
