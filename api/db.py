@@ -79,7 +79,7 @@ class Database:
         if self.url.drivername == "sqlite" and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine: Engine = create_engine(
-            self.url, pool_pre_ping=True, pool_size=10, max_overflow=30, hide_parameters=True
+            self.url, pool_pre_ping=self.url.drivername != "sqlite", pool_size=10, max_overflow=30, hide_parameters=True
         )
         self._writing_engine = self.engine.execution_options(**{WRITES: True})
         if self.engine.dialect.name == "sqlite":

@@ -3,7 +3,7 @@
 import re
 import secrets
 import unicodedata
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 SLUG = re.compile(r"[a-zA-Z0-9_-]{1,255}")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
@@ -12,14 +12,6 @@ _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 def new_id() -> str:
     """A new random UUID as text."""
     return str(uuid4())
-
-
-def is_uuid(text: str) -> bool:
-    """Whether the text is a UUID in its usual form with hyphens."""
-    try:
-        return str(UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 def new_slug(prefix: str, name: str, *, stem_length: int = 6) -> str:
