@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from warehouse.engines.base import Appended, Batch, Engine
-from warehouse.errors import WarehouseError
+from warehouse.errors import InvalidInput, SourceError, WarehouseError
 from warehouse.ingest.batching import Priced, Pricing, conflict_rejects, make_batch, reasons_of
 from warehouse.ingest.books import Books, Intent, attempted, committed, count_batch, find_entries, recovered, settle
 from warehouse.ingest.formats import registry
@@ -110,6 +110,26 @@ def _check(options: LoadOptions) -> None:
     check_constants(dataset, options.constants)
 
 
+class _Held:
+    """What was read and is not stored yet."""
+
+    def __init__(self) -> None:
+        self._reads: list[Read] = []
+        self.rows = self.size = 0
+
+    def add(self, read: Read) -> None:
+        self._reads.append(read)
+        if read.piece is not None:
+            self.rows += read.piece.chunk.count
+            self.size += read.piece.chunk.size
+
+    def take(self) -> Sequence[Read]:
+        """All of it; nothing is held afterwards."""
+        reads = self._reads
+        self._reads, self.rows, self.size = [], 0, 0
+        return reads
+
+
 class _Run:
     """One load."""
 
@@ -135,22 +155,27 @@ class _Run:
     ) -> None:
         sources, total = _measured(sources)
         options = ReadOptions(self._options.mapping, self._options.constants)
-        held: list[Read] = []
-        rows = size = 0
-        with Background(Job(sources, self._options.format, options, self._count_bytes)) as background:
-            for slab in background.slabs():
-                held += slab
-                rows += sum(read.piece.chunk.count for read in slab if read.piece)
-                size += sum(read.piece.chunk.size for read in slab if read.piece)
-                if rows >= self._options.batch_rows or size >= _BATCH_BYTES:
-                    self._commit(held, on_committed)
-                    held, rows, size = [], 0, 0
-                if on_progress is not None:
-                    on_progress(Progress(self._counts["received"] + rows, self._bytes_read, total, self._seconds()))
-            self._commit(held, on_committed)
+        held = _Held()
+
+        def tell() -> None:
+            if on_progress is not None:
+                rows = self._counts["received"] + held.rows
+                on_progress(Progress(rows, self._bytes_read, total, self._seconds()))
+
+        try:
+            with Background(Job(sources, self._options.format, options, self._count_bytes)) as background:
+                for read in (read for slab in background.slabs() for read in slab):
+                    held.add(read)
+                    if held.rows >= self._options.batch_rows or held.size >= _BATCH_BYTES:
+                        self._commit(held.take(), on_committed)
+                    tell()
+        except (SourceError, InvalidInput):
+            # A source that cannot be read is no reason to drop what was read before it.
+            self._commit(held.take(), on_committed)
+            raise
+        self._commit(held.take(), on_committed)
         self._books.write()
-        if on_progress is not None:
-            on_progress(Progress(self._counts["received"], self._bytes_read, total, self._seconds()))
+        tell()
 
     def save(self) -> None:
         """Book what was stored before something went wrong; what cannot be booked now, the next load will."""

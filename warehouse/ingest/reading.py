@@ -114,9 +114,9 @@ class Background:
             yield slab
 
     def _run(self) -> None:
+        held: list[Read] = []
+        rows = 0
         try:
-            held: list[Read] = []
-            rows = 0
             for one in read_all(self._job):
                 held.append(one)
                 rows += one.piece.chunk.count if one.piece else 0
@@ -127,6 +127,7 @@ class Background:
             self._put(held)
             self._put(None)
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that loads
+            self._put(held)
             self._put(error)
 
     def _put(self, slab: list[Read] | BaseException | None) -> bool:

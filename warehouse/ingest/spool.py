@@ -143,6 +143,7 @@ class Spool:
                 fcntl.flock(segment.handle, fcntl.LOCK_UN)
         except OSError as failure:
             error = failure
+            self._forget()
         for ticket in tickets:
             ticket.is_done, ticket.error = True, error
 
@@ -164,7 +165,6 @@ class Spool:
             # Nothing of a failed write may stay: its caller is told that it was not taken.
             with contextlib.suppress(OSError):
                 os.ftruncate(segment.handle, segment.size)
-            self._forget()
             raise
         segment.size = os.fstat(segment.handle).st_size
 
