@@ -36,8 +36,8 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
         return datetime.now(UTC)
 
     def watches(self) -> bool:
-        """True when LOG_STORE_URL names a log store."""
-        return self._local.settings.warehouse.log_store_url is not None
+        """True when a log store is configured."""
+        return self._local.log_store_url() is not None
 
     def inventory(self, day: date) -> DayInventory:
         """What the log store holds for a day."""

@@ -24,6 +24,7 @@ from warehouse.engines.open import open_engine
 from warehouse.errors import ConfigurationError
 from warehouse.ingest.load import Loader
 from warehouse.ingest.ownership import Ownership
+from warehouse.logstore.access import log_store_url
 from warehouse.logstore.store import LogStore
 from warehouse.pricing.sources import open_book
 from warehouse.storage.migrate import migrate
@@ -118,10 +119,15 @@ class Local:
         book = open_book(settings.warehouse.model_configs_pricing_local_path)
         return Loader(self.engine, book, settings.warehouse.cost_policy, ownership, settings.quarantine_folder)
 
-    def log_store(self) -> LogStore | None:
-        """The log store of LOG_STORE_URL, or None when none is set."""
+    def log_store_url(self) -> str | None:
+        """LOG_STORE_URL, else what the gateway's own LOG_STORE variables name, else None."""
         url = self.settings.warehouse.log_store_url
-        return LogStore.open(url.get_secret_value(), os.environ) if url else None
+        return url.get_secret_value() if url else log_store_url(os.environ)
+
+    def log_store(self) -> LogStore | None:
+        """The log store, or None when none is configured."""
+        url = self.log_store_url()
+        return LogStore.open(url, os.environ) if url else None
 
     def sample_tenant(self) -> SampleTenant | None:
         """The first organisation and its workspaces, or None where `init` has not run (nothing is created)."""
