@@ -203,6 +203,15 @@ def test_the_owner_is_written_once_for_many_requests(client: TestClient, here: I
         assert "new" in owners.of(session, caller).known[caller.organisation_id]
 
 
+def test_a_stop_loads_what_was_taken(tmp_path: Path) -> None:
+    with installed(tmp_path, spool_interval_s=600) as here:
+        with serving(here) as client:
+            client.post("/v1/ingest/generations", json=[row("last")], headers=auth(here.admin_key))
+            assert total(client, here.admin_key) == 0
+        with serving(here) as client:
+            assert total(client, here.admin_key) == 1
+
+
 @pytest.mark.slow
 def test_nothing_taken_is_lost_when_a_server_is_killed(tmp_path: Path) -> None:
     with installed(tmp_path) as here:
