@@ -72,7 +72,7 @@ FIELDS = st.sampled_from(
      "_user", "cache_read_tokens", "reasoning_tokens", "cost_currency", "unknown", "_id")
 )  # fmt: skip
 RECORDS = st.lists(st.dictionaries(FIELDS, JSON, max_size=5), min_size=1, max_size=6)
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @FEW

@@ -138,7 +138,7 @@ def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _container(source: Source, head: bytes) -> Container:
-    if head.startswith(_UTF_16) or b"\x00" in head[:1024]:
+    if head.startswith(_UTF_16):
         raise UnfitSource(f"{source.name} is neither UTF-8 text nor Parquet.", head)
     text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     if not text:
@@ -147,6 +147,8 @@ def _container(source: Source, head: bytes) -> Container:
         return Container.JSON_LINES if is_lines(text) else Container.JSON_VALUES
     if any(line.lstrip()[:1] == b"{" for line in text.split(b"\n", _SAMPLES)[:_SAMPLES]):
         return Container.JSON_LINES
+    if b"\x00" in head[:1024]:
+        raise UnfitSource(f"{source.name} is neither UTF-8 text nor Parquet.", head)
     return Container.TEXT_TABLE
 
 
