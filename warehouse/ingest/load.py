@@ -16,6 +16,7 @@ from warehouse.ingest.batching import Priced, Pricing, conflict_rejects, make_ba
 from warehouse.ingest.books import Books, Intent, attempted, committed, count_batch, find_entries, recovered, settle
 from warehouse.ingest.formats import registry
 from warehouse.ingest.formats.base import ReadOptions
+from warehouse.ingest.formats.table import check_columns
 from warehouse.ingest.normalise import check_constants
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.quarantine import Quarantine
@@ -108,6 +109,7 @@ def _check(options: LoadOptions) -> None:
     if options.format != registry.AUTO:
         dataset = registry.named(options.format).dataset
     check_constants(dataset, options.constants)
+    check_columns(options.mapping)
 
 
 class _Held:

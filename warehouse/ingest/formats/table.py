@@ -59,16 +59,22 @@ class Table(Format):
             yield from _text_pieces(opened, mapping)
 
 
-def check_mapping(
-    mapping: Mapping[str, str], names: Sequence[str], constants: Mapping[str, str], source_name: str
-) -> None:
-    """Nothing, when the mapping can be used. Raises: UnknownName with near misses, InvalidInput, SourceError."""
+def check_columns(mapping: Mapping[str, str]) -> None:
+    """Nothing, when all mapped names are columns of ours. Raises: UnknownName with near misses, InvalidInput."""
     ours = (*(name for name in FIELDS["generations"] if name not in (METADATA_KEY, METADATA_VALUE)), METADATA)
-    for name, field in mapping.items():
+    for name in mapping:
         if name in UNITS:
             raise InvalidInput(f"{name} is no column: say --set {name}={'|'.join(UNITS[name])}.")
         if name not in (*ours, METADATA_KEY, METADATA_VALUE):
             raise UnknownName("column", name, ours)
+
+
+def check_mapping(
+    mapping: Mapping[str, str], names: Sequence[str], constants: Mapping[str, str], source_name: str
+) -> None:
+    """Nothing, when the mapping fits the source. Raises: UnknownName with near misses, InvalidInput, SourceError."""
+    check_columns(mapping)
+    for field in mapping.values():
         if field not in names:
             raise UnknownName(f"field of {source_name}", field, names)
         if list(names).count(field) > 1:
