@@ -9,6 +9,7 @@ from datetime import datetime
 from api.db import Database
 from api.health.service import Check, Health, database_check, log_store_check, warehouse_check
 from api.ingest.drain import Drain
+from api.maintenance import Maintenance
 from api.migrations import upgrade
 from api.principal import Gatekeeper
 from api.settings import ApiSettings
@@ -48,6 +49,8 @@ def running(
             logger.info("warehouse schema: %s", done)
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         stack.enter_context(Drain(settings, spool, engine, database, clock))
+        lock = settings.home / "maintenance.lock"
+        stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock))
         yield Services(
             settings=settings,
             clock=clock,

@@ -51,6 +51,9 @@ class ApiSettings(BaseSettings):
         description="largest body of an ingest request, both as sent and decompressed",
     )
     spool_interval_s: float = Field(default=1.0, gt=0, validation_alias=AliasChoices("GATELEDGER_SPOOL_INTERVAL_S"))
+    maintenance_interval_s: float = Field(
+        default=300.0, gt=0, validation_alias=AliasChoices("GATELEDGER_MAINTENANCE_INTERVAL_S")
+    )
     log_level: str = Field(default="INFO", validation_alias=AliasChoices("GATELEDGER_LOG_LEVEL", "LOG_LEVEL"))
 
     @property

@@ -9,14 +9,14 @@ from pipelines.assets.prices import model_prices
 from pipelines.assets.rollups import rollups
 from pipelines.jobs import load_logs, maintain_warehouse, refresh_prices
 from pipelines.resources import Ledger
-from pipelines.schedules import daily_prices, hourly_load, nightly_maintenance
+from pipelines.schedules import daily_prices, hourly_load, hourly_maintenance
 from pipelines.sensors import new_gateway_logs
 
 defs = dg.Definitions(
     assets=[model_prices, gateway_logs, generations, rollups],
     asset_checks=[checks.books_balance, checks.unpriced_rows, checks.rows_are_fresh, checks.rollups_equal_rows],
     jobs=[load_logs, refresh_prices, maintain_warehouse],
-    schedules=[hourly_load, daily_prices, nightly_maintenance],
+    schedules=[hourly_load, daily_prices, hourly_maintenance],
     sensors=[new_gateway_logs],
     resources={"ledger": Ledger()},
     executor=dg.in_process_executor,

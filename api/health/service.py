@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from api.db import Database
 from warehouse.engines.base import Engine
+from warehouse.logstore.access import log_store_url
 from warehouse.logstore.store import LogStore
 from warehouse.settings import WarehouseSettings
 
@@ -65,9 +66,10 @@ def log_store_check(settings: WarehouseSettings, environment: Mapping[str, str])
     """Works when the log store lists its first object; there may be none to check."""
 
     def answers() -> bool | None:
-        if settings.log_store_url is None:
+        url = settings.log_store_url.get_secret_value() if settings.log_store_url else log_store_url(environment)
+        if url is None:
             return None
-        LogStore.open(settings.log_store_url.get_secret_value(), environment).check()
+        LogStore.open(url, environment).check()
         return True
 
     return answers

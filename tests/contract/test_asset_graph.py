@@ -49,7 +49,7 @@ def test_jobs_schedules_and_sensors() -> None:
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
         "hourly_load": "5 * * * *",
         "refresh_prices_schedule": "30 0 * * *",
-        "maintain_warehouse_schedule": "15 2 * * *",
+        "maintain_warehouse_schedule": "45 * * * *",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {"new_gateway_logs"}
     assert {"load_logs", "refresh_prices", "maintain_warehouse"} <= set(repository.job_names)
