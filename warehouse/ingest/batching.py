@@ -14,7 +14,7 @@ from warehouse.ingest.credentials import without_credentials
 from warehouse.ingest.fields import PRICING_FIELDS, raw_schema
 from warehouse.ingest.formats.envelopes import DEFAULTS
 from warehouse.ingest.identity import batch_id, made_id
-from warehouse.ingest.normalise import INDEX, OWNER, PIECE, normalise
+from warehouse.ingest.normalise import EXTRA_UNITS, INDEX, OWNER, PIECE, normalise
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.reading import Read
 from warehouse.ingest.records import BadRecord, Piece, Reject
@@ -23,6 +23,8 @@ from warehouse.pricing.book import PriceBook
 from warehouse.pricing.cost import price
 from warehouse.settings import CostPolicy
 from warehouse.storage.tables import arrow_schema
+
+UNITS_NAME, UNITS_QUANTITY = "units.name", "units.quantity"
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,13 @@ def make_batch(
     rejects = [_reject(reads[number], index, error) for number, index, error in _bad(reads)]
     rejects += [_reject(reads[n], index, BadRecord(reason, detail)) for n, index, reason, detail in normalised.rejects]
     frame = normalised.frame
-    frame = price(frame, pricing.book, pricing.policy) if dataset is GENERATIONS else frame
+    if dataset is GENERATIONS:
+        frame = _with_served(price(frame, pricing.book, pricing.policy), frame, dataset)
     name = batch_id(dataset.name, frame["id"], frame["created_at"])
     frame = frame.with_columns(
         pl.lit(name).alias("batch_id"),
         pl.lit(now.replace(tzinfo=None)).cast(pl.Datetime("us")).alias("ingested_at"),
+        pl.lit(None, dtype=pl.Datetime("us")).alias("repriced_at"),
         _source_names(reads),
     )
     unpriced = pl.col("cost").is_null() if "cost" in frame.columns else pl.lit(value=False)
@@ -87,6 +91,21 @@ def make_batch(
     organisations = frame["organisation_id"].unique().sort().to_list()
     span = frame.select(first=pl.col("created_at").min(), last=pl.col("created_at").max()).row(0)
     return Priced(dataset, name, to_arrow(frame, dataset), rejects, reads, places, organisations, span)
+
+
+def _with_served(priced: pl.DataFrame, before: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """The priced rows with what their price depended on, which pricing takes away, where the dataset keeps it."""
+    kept: list[pl.Expr] = []
+    for name in PRICING_FIELDS:
+        if dataset.has_column(name) and name not in priced.columns:
+            found = pl.col(name) if name in before.columns else pl.lit(None, dtype=pl.String)
+            kept.append(found.alias(name))
+    empty = pl.lit([], dtype=pl.List(pl.String()))
+    for name, part in ((UNITS_NAME, "unit"), (UNITS_QUANTITY, "quantity")):
+        if dataset.has_column(name) and name not in priced.columns:
+            parts = pl.col(EXTRA_UNITS).list.eval(pl.element().struct.field(part).cast(pl.String))
+            kept.append((parts.fill_null(empty) if EXTRA_UNITS in before.columns else empty).alias(name))
+    return priced.hstack(before.select("id", *kept).drop("id"))
 
 
 def _source_names(reads: Sequence[Read]) -> pl.Expr:
