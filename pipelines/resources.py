@@ -5,12 +5,12 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 from pydantic import PrivateAttr
-from warehouse.ingest.load import LoadReport
 
 from api.cli.local import Local
 from warehouse.engines.base import Engine
 from warehouse.errors import ConfigurationError
 from warehouse.ingest.daily import DailyLogs, DayInventory
+from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
 from warehouse.pricing.sources import open_book
 

@@ -21,4 +21,4 @@ def hourly_load(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest
 
 daily_prices = dg.ScheduleDefinition(job=refresh_prices, cron_schedule="30 0 * * *", execution_timezone="UTC")
 
-hourly_maintenance = dg.ScheduleDefinition(job=maintain_warehouse, cron_schedule="15 2 * * *", execution_timezone="UTC")
+hourly_maintenance = dg.ScheduleDefinition(job=maintain_warehouse, cron_schedule="45 * * * *", execution_timezone="UTC")
