@@ -51,9 +51,9 @@ def test_exactly_the_limit_is_allowed(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "says"),
     [
-        (gzip.compress(PLAIN)[:-10], "gzip", "not whole gzip data"),
+        (gzip.compress(PLAIN, mtime=0)[:-10], "gzip", "not whole gzip data"),
         (b"plain", "gzip", "not whole gzip data"),
-        (gzip.compress(PLAIN) + b"trailing", "gzip", "not whole gzip data"),
+        (gzip.compress(PLAIN, mtime=0) + b"trailing", "gzip", "not whole gzip data"),
         (b"plain", "zstd", "not whole zstd data"),
         (b"plain", "br", "allowed: gzip, zstd"),
         (zlib.compress(PLAIN), "deflate", "allowed: gzip, zstd"),
