@@ -17,6 +17,7 @@ from api.tenancy import Owners
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
 from warehouse.ingest.spool import Spool
+from warehouse.pricing.sources import Sources, open_sources
 from warehouse.storage.migrate import migrate
 
 logger = logging.getLogger("api.services")
@@ -31,6 +32,7 @@ class Services:
     database: Database
     gatekeeper: Gatekeeper
     engine: Engine
+    sources: Sources
     spool: Spool
     owners: Owners
     health: Health
@@ -47,8 +49,9 @@ def running(
         engine = stack.enter_context(closing(open_engine(settings.warehouse)))
         for done in migrate(engine):
             logger.info("warehouse schema: %s", done)
+        sources = stack.enter_context(closing(open_sources(settings.warehouse, clock, environment)))
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
-        stack.enter_context(Drain(settings, spool, engine, database, clock))
+        stack.enter_context(Drain(settings, spool, engine, database, sources, clock))
         lock = settings.home / "maintenance.lock"
         stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock))
         yield Services(
@@ -57,6 +60,7 @@ def running(
             database=database,
             gatekeeper=Gatekeeper(database, ttl_s=settings.key_cache_s),
             engine=engine,
+            sources=sources,
             spool=spool,
             owners=Owners(),
             health=Health(_checks(settings, database, engine, environment)),

@@ -12,7 +12,6 @@ from warehouse.errors import ConfigurationError
 from warehouse.ingest.daily import DailyLogs, DayInventory
 from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
-from warehouse.pricing.sources import open_book
 
 WRITES = "warehouse_writes"
 """The pool of every run that writes to the warehouse (dagster.yaml gives pools one slot)."""
@@ -29,7 +28,7 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
 
     def book(self) -> PriceBook:
         """The price book in force."""
-        return open_book(self._local.settings.warehouse.model_configs_pricing_local_path)
+        return self._local.book()
 
     def now(self) -> datetime:
         """The present, in UTC."""

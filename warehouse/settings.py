@@ -53,7 +53,18 @@ class WarehouseSettings(BaseSettings):
         default=None,
         description="v1 or v2 when every object has that path format: v2 lets a day be listed without the whole store",
     )
+    model_configs_proxy_fetch_enabled: bool = Field(
+        default=False, description="ON: ask the proxy for model files first"
+    )
+    model_configs_proxy_url: SecretStr | None = Field(
+        default=None, description="where /pricing/<provider>[.json] and /general/<provider>[.json] are served"
+    )
+    model_configs_pricing_log_store_path: str | None = Field(
+        default=None, description="path below the log store, or a whole URL, of <provider>.json files"
+    )
+    model_configs_capabilities_log_store_path: str | None = None
     model_configs_pricing_local_path: Path | None = None
+    model_configs_capabilities_local_path: Path | None = None
     cost_policy: CostPolicy = Field(
         default=CostPolicy.COMPUTED_ELSE_REPORTED, validation_alias=AliasChoices("GATELEDGER_COST_POLICY")
     )

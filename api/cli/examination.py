@@ -14,7 +14,6 @@ from api.cli.local import Local
 from api.cli.serve import dagster_home
 from warehouse.catalog.registry import DATASETS
 from warehouse.errors import GateledgerError
-from warehouse.pricing.sources import open_book
 from warehouse.query.checks import freshness
 
 Status = Literal["ok", "missing", "failed"]
@@ -100,7 +99,7 @@ def _log_store(local: Local) -> tuple[Status, str]:
 
 
 def _prices(local: Local) -> tuple[Status, str]:
-    book = open_book(local.settings.warehouse.model_configs_pricing_local_path)
+    book = local.book()
     summary = f"{sum(1 for _ in book.rows()):,} prices of {len(book.providers())} providers"
     if problems := book.problems():
         return "failed", f"{summary}; " + "; ".join(str(problem) for problem in problems[:5])

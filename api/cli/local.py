@@ -26,7 +26,8 @@ from warehouse.ingest.load import Loader
 from warehouse.ingest.ownership import Ownership
 from warehouse.logstore.access import log_store_url
 from warehouse.logstore.store import LogStore
-from warehouse.pricing.sources import open_book
+from warehouse.pricing.book import PriceBook
+from warehouse.pricing.sources import Sources, open_sources
 from warehouse.storage.migrate import migrate
 
 
@@ -50,7 +51,7 @@ class Local:
     def close(self) -> None:
         """Give back what was opened; what is asked for later is opened anew."""
         self._opened.close()
-        for part in ("database", "engine"):
+        for part in ("database", "engine", "sources"):
             self.__dict__.pop(part, None)
 
     @cached_property
@@ -78,6 +79,17 @@ class Local:
         self._opened.callback(engine.close)
         migrate(engine)
         return engine
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The source chain of price and capability files."""
+        sources = open_sources(self.settings.warehouse, lambda: datetime.now(UTC), os.environ)
+        self._opened.callback(sources.close)
+        return sources
+
+    def book(self) -> PriceBook:
+        """The price book in force."""
+        return self.sources.book()
 
     @contextmanager
     def session(self, *, writes: bool = False) -> Generator[Session]:
@@ -116,8 +128,7 @@ class Local:
         """What loads records into the warehouse, priced by the book in force."""
         settings = self.settings
         ownership = self.ownership(workspace)
-        book = open_book(settings.warehouse.model_configs_pricing_local_path)
-        return Loader(self.engine, book, settings.warehouse.cost_policy, ownership, settings.quarantine_folder)
+        return Loader(self.engine, self.book(), settings.warehouse.cost_policy, ownership, settings.quarantine_folder)
 
     def log_store_url(self) -> str | None:
         """LOG_STORE_URL, else what the gateway's own LOG_STORE variables name, else None."""

@@ -12,7 +12,7 @@ from api.workspaces.service import ownership_of
 from warehouse.engines.base import Engine
 from warehouse.ingest.load import Loader, LoadReport
 from warehouse.ingest.spool import Spool
-from warehouse.pricing.sources import open_book
+from warehouse.pricing.sources import Sources
 
 logger = logging.getLogger("api.ingest.drain")
 
@@ -26,10 +26,16 @@ class Drain:
     """Runs from `with` to its end. What fails is logged and tried again, ever more slowly; nothing is lost."""
 
     def __init__(
-        self, settings: ApiSettings, spool: Spool, engine: Engine, database: Database, clock: Callable[[], datetime]
+        self,
+        settings: ApiSettings,
+        spool: Spool,
+        engine: Engine,
+        database: Database,
+        sources: Sources,
+        clock: Callable[[], datetime],
     ) -> None:
         self._settings, self._spool, self._engine, self._database = settings, spool, engine, database
-        self._clock = clock
+        self._sources, self._clock = sources, clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spool-drain", daemon=True)
         self._loader: Loader | None = None
@@ -69,9 +75,8 @@ class Drain:
             warehouse = self._settings.warehouse
             with self._database.transaction(writes=False) as session:
                 ownership = ownership_of(session)
-            book = open_book(warehouse.model_configs_pricing_local_path)
             folder = self._settings.quarantine_folder
-            self._loader = Loader(self._engine, book, warehouse.cost_policy, ownership, folder)
+            self._loader = Loader(self._engine, self._sources.book(), warehouse.cost_policy, ownership, folder)
             self._made_at = now
         return self._loader
 
