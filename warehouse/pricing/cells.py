@@ -2,18 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import cast
 
 import polars as pl
 
 from warehouse.pricing.book import Listing, PriceBook, UnpricedReason
+from warehouse.pricing.config import ModelPricing, PricingConfig
+from warehouse.pricing.negotiated import AGREED, AgreedListing, Agreement, Overlay
 from warehouse.pricing.tariff import Facets, Tariff, choose, has_price, tariff
 from warehouse.pricing.units import IMAGES, INPUT_COLUMNS, OUTPUT_COLUMNS
 
 FACETS = ("region", "execution_mode", "image_quality", "image_size")
 """Optional text columns that choose among a model's prices."""
+PROVISIONED = "provisioned"
+"""Execution mode of traffic of provisioned throughput (PTU)."""
+NOTHING = Tariff({}, Decimal(0), (), {})
 _PAIR, _KEY = "#pair", "#key"
 _LARGEST_TABLE = 1 << 20
 
@@ -25,6 +31,11 @@ class Cell:
     tariff: Tariff | None = None
     price_id: str | None = None
     reason: UnpricedReason | None = None
+    is_ptu: bool = False
+    """True for traffic of provisioned throughput that is paid for elsewhere: it costs nothing by agreement."""
+    provider: str | None = None
+    facets: Facets | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +47,18 @@ class _Part:
     index: pl.Series
 
 
-def cells_of(rows: pl.DataFrame, book: PriceBook) -> tuple[list[Cell], pl.Series]:
+def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[list[Cell], pl.Series]:
     """The cells of the frame, and the index of each row's cell.
 
-    Shape: needs ai_org, ai_model, created_at; bucket columns that are absent count as empty.
+    Shape: needs ai_org, ai_model, created_at, and `AGREED` where there is an overlay; bucket columns that are absent
+        count as empty.
     """
-    names = [_text_part(rows[name]) for name in ("ai_org", "ai_model", *FACETS) if name in rows.columns]
+    names = [_text_part(rows[name]) for name in ("ai_org", "ai_model", *FACETS, AGREED) if name in rows.columns]
     pair, distinct = _combined([part for part, _ in names])
     values = {part.name: texts for part, texts in names}
     named = [{name: values[name][index] for name, index in key.items()} for key in distinct]
-    listings = [book.listing(row["ai_org"], row["ai_model"]) for row in named]
-    known = [listing for listing in listings if isinstance(listing, Listing)]
+    listings = [overlay.listing(row.get(AGREED), row["ai_org"], row["ai_model"], book) for row in named]
+    known = [listing for listing in listings if not isinstance(listing, UnpricedReason)]
     times = _times(rows["created_at"], frozenset[datetime]().union(*(listing.boundaries for listing in known)))
     prompt = _sum(rows, INPUT_COLUMNS)
     sizes = _sizes(prompt, frozenset[int]().union(*(listing.thresholds for listing in known)))
@@ -62,7 +74,8 @@ def cells_of(rows: pl.DataFrame, book: PriceBook) -> tuple[list[Cell], pl.Series
             has_output_tokens=bool(key.get("outputs")),
             **{name: named[key[_PAIR]].get(name) for name in FACETS},
         )
-        cells.append(_resolve(listings[key[_PAIR]], times[key.get("period", 0)], facets))
+        cell = _resolve(listings[key[_PAIR]], times[key.get("period", 0)], facets)
+        cells.append(replace(cell, provider=named[key[_PAIR]]["ai_org"], facets=facets))
     return cells, keys
 
 
@@ -156,12 +169,38 @@ def _reached(reached: Sequence[pl.Series]) -> pl.Series:
     return counted
 
 
-def _resolve(listing: Listing | UnpricedReason, at: datetime | None, facets: Facets) -> Cell:
+def _resolve(listing: Listing | AgreedListing | UnpricedReason, at: datetime | None, facets: Facets) -> Cell:
     """The tariff of a cell, or why it has none."""
+    if isinstance(listing, AgreedListing):
+        return _agreed(listing.agreement(at), at, facets)
+    found = _looked_up(listing, at, facets)
+    return Cell(reason=found) if isinstance(found, UnpricedReason) else Cell(tariff(found[0], facets), found[1])
+
+
+def _looked_up(
+    listing: Listing | UnpricedReason, at: datetime | None, facets: Facets
+) -> tuple[PricingConfig, str] | UnpricedReason:
+    """The price of the catalogue and its id."""
     if isinstance(listing, UnpricedReason):
-        return Cell(reason=listing)
+        return listing
     row = listing.row(at, facets.prompt_tokens)
     if row is None or not has_price(row.pricing):
-        return Cell(reason=UnpricedReason.NO_PRICE)
+        return UnpricedReason.NO_PRICE
     config, variant = choose(row.default, row.pricing, facets)
-    return Cell(tariff(config, facets), f"{row.price_id}~{variant}" if variant else row.price_id)
+    return config, f"{row.price_id}~{variant}" if variant else row.price_id
+
+
+def _agreed(agreement: Agreement, at: datetime | None, facets: Facets) -> Cell:
+    """The tariff by an agreement: what is agreed, else what the catalogue says, times the factors."""
+    if agreement.free_ptu is not None and (facets.execution_mode or "").lower() == PROVISIONED:
+        return Cell(NOTHING, agreement.free_ptu, is_ptu=True, agreement=agreement)
+    if agreement.price is not None:
+        config, variant = choose(PricingConfig(), ModelPricing(agreement.price), facets)
+        price_id = agreement.named("", variant)
+    else:
+        found = _looked_up(agreement.listing, at, facets)
+        if isinstance(found, UnpricedReason):
+            return Cell(reason=found, agreement=agreement)
+        config, price_id = found[0], agreement.named(found[1])
+    adjusted = agreement.adjusted(tariff(config, facets), config.pay_as_you_go)
+    return Cell(adjusted, price_id, agreement=agreement)

@@ -5,14 +5,14 @@ rules about rows: what is not billed, what cannot be priced, and whose cost coun
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 import polars as pl
 
 from warehouse.catalog.generations import BUCKETS, COST
 from warehouse.pricing.book import PriceBook, UnpricedReason
-from warehouse.pricing.cells import FACETS, Cell, cells_of
+from warehouse.pricing.cells import FACETS, NOTHING, Cell, cells_of
 from warehouse.pricing.columnar import MONEY, TARIFF, UNITS, costs
+from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.tariff import Tariff
 from warehouse.pricing.units import COST_COLUMNS, IMAGES
 from warehouse.settings import CostPolicy
@@ -21,24 +21,29 @@ NOT_BILLED = "rule:failed-without-usage"
 """Price id of a failed request that used nothing: providers do not bill it, so it costs 0 by this rule."""
 _HITS = frozenset({"hit", "semantic hit"})
 _REASONS = tuple(reason.value for reason in UnpricedReason)
-_SOURCES = ("computed", "reported", "cache")
-_COMPUTED, _REPORTED, _CACHE = range(3)
-_NOTHING = Tariff({}, Decimal(0), (), {})
+_SOURCES = ("computed", "reported", "cache", "ptu")
+_COMPUTED, _REPORTED, _CACHE, _PTU_PAID = range(4)
 _OWN = ("computed_cost", "reported_cost", *COST_COLUMNS, "cache_saved_cost")
 _CELL, _REASON, _NEEDS, _USED, _FREE, _HIT = "#cell", "#reason", "#needs", "#used", "#free", "#hit"
+_PTU = "#ptu"
+"""True for traffic that provisioned throughput has paid for: it costs nothing, whatever it used."""
 _NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 3
 
 
-def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy) -> pl.DataFrame:
+def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Overlay | None = None) -> pl.DataFrame:
     """The same rows in the same order with all cost columns of the catalog; `usage_known` is gone.
+
+    `overlay` are the agreements that count before the book's prices (see `negotiated.py`).
 
     Shape: needs ai_org, ai_model, created_at, is_success, cache_status, all bucket columns, reported_cost and
         usage_known; takes `extra_units` (see `columnar.UNITS`) and the columns of `FACETS` where they are present,
-        which are gone afterwards too.
+        which are gone afterwards too; with an overlay also organisation_id, workspace_slug and virtual_key.
     Units: cents.
     """
     rows = _rows(frame)
-    cells, cell = cells_of(rows, book)
+    if overlay:
+        rows = rows.with_columns(overlay.agreed(frame))
+    cells, cell = cells_of(rows, book, overlay or Overlay())
     rows = rows.hstack(_by_cell(cell, cells))
     rows = rows.with_columns(_reason(rows).alias(_REASON))
     money = _settled(rows, [one.tariff for one in cells if one.tariff is not None])
@@ -81,8 +86,9 @@ def _by_cell(cell: pl.Series, cells: Sequence[Cell]) -> pl.DataFrame:
             TARIFF: [None if one.tariff is None else next(order) for one in cells],
             "#unknown": [None if one.reason is None else _REASONS.index(one.reason) for one in cells],
             _NEEDS: [_needs(one) for one in cells],
+            _PTU: [one.is_ptu for one in cells],
         },
-        schema={TARIFF: pl.UInt32, "#unknown": pl.UInt8, _NEEDS: pl.UInt8},
+        schema={TARIFF: pl.UInt32, "#unknown": pl.UInt8, _NEEDS: pl.UInt8, _PTU: pl.Boolean},
     )
     return table.select(pl.all().gather(cell)).with_columns(cell.alias(_CELL))
 
@@ -108,7 +114,7 @@ def _reason(rows: pl.DataFrame) -> pl.Expr:
     uncounted = ((needs == _NEEDS_IMAGES) & images.is_null()) | ((needs == _NEEDS_UNITS) & no_units)
     # Files say 0 per token for image models that they do not track: images of a free model are not free.
     untracked = (needs == _IS_FREE) & (images > 0)
-    reason = pl.when(pl.col(_FREE)).then(pl.lit(None, dtype=pl.UInt8))
+    reason = pl.when(pl.col(_FREE) | pl.col(_PTU)).then(pl.lit(None, dtype=pl.UInt8))
     for applies, code in (
         (None if rows["usage_known"].all() else ~pl.col("usage_known"), UnpricedReason.NO_USAGE),
         (pl.col("#negative") if rows["#negative"].any() else None, UnpricedReason.NEGATIVE_USAGE),
@@ -124,12 +130,12 @@ def _reason(rows: pl.DataFrame) -> pl.Expr:
 
 def _settled(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
     """Rows with their cost by the rules: hits and failed requests cost nothing, the rest what their tariff says."""
-    settled = pl.col(_HIT) | pl.col(_FREE)
+    settled = pl.col(_HIT) | pl.col(_FREE) | pl.col(_PTU)
     nothing = pl.lit(len(tariffs), dtype=pl.UInt32)
     tariff = pl.when(settled).then(nothing).when(pl.col(_REASON).is_null()).then(TARIFF)
     rows = rows.with_columns(_saved(rows, tariffs))
     rows = rows.with_columns(tariff.alias(TARIFF), pl.when(~settled).then(_REASON).alias(_REASON))
-    rows = rows.hstack(costs(rows, [*tariffs, _NOTHING]))
+    rows = rows.hstack(costs(rows, [*tariffs, NOTHING]))
     lost = pl.col(_REASON).is_null() & pl.col("computed_cost").is_null()
     explains = pl.when(pl.col(_HIT)).then(pl.col("cache_saved_cost")).otherwise("computed_cost").is_not_null()
     return rows.with_columns(
@@ -174,9 +180,10 @@ def _counted(rows: pl.DataFrame, policy: CostPolicy) -> list[pl.Expr]:
     if policy is not CostPolicy.REPORTED and rows["reported_cost"].null_count() == rows.height:
         order = ((_COMPUTED, computed),)
     source = pl.when(pl.col(_HIT)).then(pl.lit(_CACHE, dtype=pl.UInt8))
+    source = source.when(pl.col(_PTU) & ~pl.col(_FREE)).then(pl.lit(_PTU_PAID, dtype=pl.UInt8))
     for name, amount in order:
         source = source.when(amount.is_not_null()).then(pl.lit(name, dtype=pl.UInt8))
     cost = pl.coalesce(amount for _, amount in order)
-    if order[0][0] == _REPORTED:  # a computed cost is 0 for a hit already
-        cost = pl.when(pl.col(_HIT)).then(pl.lit(0).cast(MONEY)).otherwise(cost)
+    if order[0][0] == _REPORTED:  # a computed cost is 0 for a hit and for what is paid for already
+        cost = pl.when(pl.col(_HIT) | pl.col(_PTU)).then(pl.lit(0).cast(MONEY)).otherwise(cost)
     return [cost.alias("cost"), pl.lit(pl.Series(_SOURCES)).gather(source).alias("cost_source")]
