@@ -12,11 +12,20 @@ from api.analytics import routes as analytics
 from api.edge import Edge
 from api.health import routes as health
 from api.ingest import routes as ingest
+from api.model_configs import routes as model_configs
 from api.routing import Router, gates
 from api.services import Services, running
 from api.settings import ApiSettings
 
-ROUTERS: tuple[Router, ...] = (analytics.router, ingest.router, health.router, health.bare, openapi.router)
+ROUTERS: tuple[Router, ...] = (
+    analytics.router,
+    ingest.router,
+    model_configs.router,
+    model_configs.bare,
+    health.router,
+    health.bare,
+    openapi.router,
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -22,7 +22,16 @@ from tests.factories.app import NOW, Installation, auth, installed, serving, set
 ROUTES: list[Declared] = [route for router in ROUTERS for route in router.declared]
 GUARDED = [route for route in ROUTES if not route.permission.public]
 
-OPEN = {"/health", "/v1/health", "/openapi.json"}
+MODEL_CONFIGS = {
+    f"{prefix}/{kind}/{{provider}}{model}"
+    for kind in ("pricing", "general")
+    for prefix in ("", "/model-configs", "/v1/model-configs", "/v1/utils/model-configs")
+    for model in ("", "/{model:path}")
+    if prefix or not model
+}
+"""Gateways read prices without a key. Source: dataplane contract 5.1."""
+
+OPEN = {"/health", "/v1/health", "/openapi.json"} | MODEL_CONFIGS
 """Everything that needs no key. A new entry here is a decision."""
 
 EXPECTED = {
