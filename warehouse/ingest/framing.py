@@ -35,8 +35,19 @@ class JsonLines(Chunk):
         if self.values is not None:
             return len(self.values)
         if self.data[:1] not in _BLANK and not _BLANK_LINE.search(self.data):
-            return self.data.count(b"\n")
+            return self.ends
         return sum(1 for line in self.data.split(b"\n") if line.strip(_BLANK))
+
+    @cached_property
+    def ends(self) -> int:
+        """How many line ends it holds: as many as records where no line is blank."""
+        return self.data.count(b"\n")
+
+    def has_counted(self, records: int) -> bool:
+        """Whether a reader that found so many records found them all; then nobody counts again."""
+        if records == self.ends:
+            object.__setattr__(self, "count", records)
+        return records == self.count
 
     @property
     def size(self) -> int:

@@ -4,7 +4,7 @@ Every cast is done for whole columns at once. Only where a column came out with 
 second, slower look decide which values were wrong.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 
@@ -73,11 +73,17 @@ def blanks_to_null(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 def integers(raw: pl.DataFrame, names: Sequence[str], rounded: frozenset[str], problems: Problems) -> list[pl.Series]:
     """Whole numbers from 0 up; floats without a fraction count, those of `rounded` columns are rounded."""
     typed = raw.select(pl.col(names).cast(pl.Int64, strict=False))
+    numbers = [name for name in names if raw.schema[name] == pl.Float64()]
+    # A cast of numbers cuts fractions off without a word.
+    whole = raw.select(pl.col(name) == typed[name].cast(pl.Float64) for name in numbers)
     found: list[pl.Series] = []
     for name in names:
         series, given = typed[name], raw[name]
-        if series.null_count() != given.null_count():
-            series = _second_look(series, given, is_rounded=name in rounded, problems=problems)
+        is_cut = name in whole.columns and not whole[name].all()
+        if is_cut or series.null_count() != given.null_count():
+            given = given.cast(pl.String)
+            exact = given.cast(pl.Int64, strict=False) if is_cut else series
+            series = _second_look(exact, given, is_rounded=name in rounded, problems=problems)
         found.append(series)
     return found
 
@@ -112,11 +118,18 @@ def within(series: pl.Series, least: int, most: int, problems: Problems) -> pl.S
 def booleans(raw: pl.DataFrame, names: Sequence[str], problems: Problems) -> list[pl.Series]:
     """True and false in any of their spellings: true, 1, 1.0, yes."""
     mapping = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
-    typed = raw.select(pl.col(names).str.to_lowercase().replace_strict(mapping, default=None, return_dtype=pl.Boolean))
+    typed = raw.select(_as_flag(name, raw.schema[name], mapping) for name in names)
     for name in names:
         if typed[name].null_count() != raw[name].null_count():
             problems.add(raw[name].is_not_null() & typed[name].is_null(), f"{name} is not true or false", raw[name])
     return [typed[name] for name in names]
+
+
+def _as_flag(name: str, kind: pl.DataType, mapping: Mapping[str, bool]) -> pl.Expr:
+    if kind == pl.Boolean():
+        return pl.col(name)
+    text = pl.col(name).str.to_lowercase() if kind == pl.String() else pl.col(name).cast(pl.String)
+    return text.replace_strict(mapping, default=None, return_dtype=pl.Boolean)
 
 
 def floats(given: pl.Series, least: float, most: float, problems: Problems) -> pl.Series:
