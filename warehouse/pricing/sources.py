@@ -30,12 +30,13 @@ BOOK_LIFETIME = timedelta(minutes=1)
 PROXY_PATIENCE_S, STORE_PATIENCE_S = 8.0, 12.0
 KINDS: tuple[Kind, ...] = ("pricing", "general")
 LEVELS: Mapping[str, str] = {
-    "proxy": "MODEL_CONFIGS_PROXY_FETCH_ENABLED, MODEL_CONFIGS_PROXY_URL",
-    "log-store": "MODEL_CONFIGS_PRICING_LOG_STORE_PATH, MODEL_CONFIGS_CAPABILITIES_LOG_STORE_PATH",
-    "local": "MODEL_CONFIGS_PRICING_LOCAL_PATH, MODEL_CONFIGS_CAPABILITIES_LOCAL_PATH",
+    "proxy": "MODEL_CONFIGS_PROXY_FETCH_ENABLED=ON and MODEL_CONFIGS_PROXY_URL",
+    "log-store": "MODEL_CONFIGS_{}_LOG_STORE_PATH",
+    "local": "MODEL_CONFIGS_{}_LOCAL_PATH",
     "shipped": "",
 }
-"""Every level, first asked first, and the settings that turn it on."""
+"""Every level, first asked first, and the setting that turns it on."""
+_WORDS: Mapping[Kind, str] = {"pricing": "PRICING", "general": "CAPABILITIES"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def open_book(local_path: Path | None) -> PriceBook:
 
     Raises: ConfigurationError when the local path is set and is no folder.
     """
-    local = () if local_path is None else (FolderLevel("local", _folder(local_path, "PRICING")),)
+    local = () if local_path is None else (FolderLevel("local", _folder(local_path, "pricing")),)
     return PriceBook([*local, shipped_level()])
 
 
@@ -122,18 +123,22 @@ def open_sources(settings: WarehouseSettings, clock: Callable[[], datetime], env
             chain.append(
                 RememberedLevel(origin, lifetime=MEMORY, clock=clock, check=check, patience_s=PROXY_PATIENCE_S)
             )
-        name = "PRICING" if kind == "pricing" else "CAPABILITIES"
         if path := _log_store_path(settings, kind):
-            setting = f"MODEL_CONFIGS_{name}_LOG_STORE_PATH"
+            setting = setting_of("log-store", kind)
             origin = store_origin(path, store or log_store_url(environment), environment, setting)
             chain.append(
                 RememberedLevel(origin, lifetime=MEMORY, clock=clock, check=check, patience_s=STORE_PATIENCE_S)
             )
         if (folder := _local_path(settings, kind)) is not None:
-            origin = FolderOrigin("local", _folder(folder, name))
+            origin = FolderOrigin("local", _folder(folder, kind))
             chain.append(RememberedLevel(origin, lifetime=FOLDER_MEMORY, clock=clock, check=check))
         chain.append(shipped_level(kind))
     return Sources(levels, clock, client)
+
+
+def setting_of(level: str, kind: Kind) -> str:
+    """The setting that turns a level on."""
+    return LEVELS[level].format(_WORDS[kind])
 
 
 def _log_store_path(settings: WarehouseSettings, kind: Kind) -> str | None:
@@ -146,9 +151,9 @@ def _local_path(settings: WarehouseSettings, kind: Kind) -> Path | None:
     return both[KINDS.index(kind)]
 
 
-def _folder(path: Path, name: str) -> Path:
+def _folder(path: Path, kind: Kind) -> Path:
     if not path.is_dir():
-        raise ConfigurationError(f"MODEL_CONFIGS_{name}_LOCAL_PATH: {path} is not a folder of <provider>.json files")
+        raise ConfigurationError(f"{setting_of('local', kind)}: {path} is not a folder of <provider>.json files")
     return path
 
 
