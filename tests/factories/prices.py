@@ -90,14 +90,25 @@ def usage(*rows, **defaults):
         "ai_org": "acme", "ai_model": "m", "created_at": NOON, "is_success": True, "cache_status": "MISS",
         "reported_cost": None, "usage_known": True, **dict.fromkeys(BUCKET_NAMES), **defaults,
     }  # fmt: skip
+    rows = tuple(_with_units(row) for row in rows)
     extra = sorted({key for row in rows for key in row} - base.keys())
     schema = dict.fromkeys(BUCKET_NAMES, pl.Int64) | {
         "ai_org": pl.String, "ai_model": pl.String, "created_at": pl.Datetime("us"), "is_success": pl.Boolean,
         "cache_status": pl.String, "reported_cost": MONEY, "usage_known": pl.Boolean,
     }  # fmt: skip
-    types = {"extra_units": pl.List(pl.Struct({"unit": pl.String, "quantity": pl.Int64}))}
+    types = dict.fromkeys(("units.name", "units.quantity"), pl.List(pl.String))
     schema |= {name: types.get(name, pl.String) for name in extra}
     return pl.DataFrame([dict.fromkeys(extra) | base | row for row in rows], schema=schema)
+
+
+def _with_units(row):
+    """The row with its `extra_units` ([{unit, quantity}] or {unit: quantity}) as the two columns of the catalog."""
+    if "extra_units" not in row:
+        return row
+    given = row["extra_units"]
+    pairs = list(given.items()) if isinstance(given, dict) else [(one["unit"], one["quantity"]) for one in given or ()]
+    lists = {"units.name": [name for name, _ in pairs], "units.quantity": [str(quantity) for _, quantity in pairs]}
+    return {key: value for key, value in row.items() if key != "extra_units"} | lists
 
 
 def priced(price_book, *rows, policy=CostPolicy.COMPUTED_ELSE_REPORTED, **defaults):

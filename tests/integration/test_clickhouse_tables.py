@@ -197,8 +197,7 @@ def test_a_warehouse_of_the_first_version_is_brought_up(kind: str, tmp_path: Pat
 
     def check(engine: Engine) -> None:
         done = migrate(engine)
-        assert len(done) == 1
-        assert "cache_saved_cost" in done[0]
+        assert all(any(each.name in line for line in done) for each in GENERATIONS.columns if each.since > 1)
         assert migrate(engine) == []
         assert engine.query(saved).column("cache_saved_cost").to_pylist() == [None, None]
         new = rows_of([3]).drop_columns(["cache_saved_cost"])

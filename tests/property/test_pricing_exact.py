@@ -117,8 +117,8 @@ def _expected(book, row):
     )
     config, _ = choose(price_row.default, price_row.pricing, facets)
     units = {}
-    for unit in row["extra_units"]:
-        units[unit["unit"]] = units.get(unit["unit"], 0) + unit["quantity"]
+    for unit, quantity in zip(row["units.name"], row["units.quantity"], strict=True):
+        units[unit] = units.get(unit, 0) + Decimal(quantity)
     return cost_of(config, {name: row[name] or 0 for name in BUCKET_NAMES}, facets, units)
 
 

@@ -94,9 +94,19 @@ BUCKETS = (
     Column("generated_images", _INT, "Images that were generated.", Unit.IMAGES, _OURS),
 )
 
+SERVED = (
+    Column("execution_mode", _TEXT, "How the provider served it: batch, priority, flex, fast or provisioned; empty for standard.", origin=_OURS, since=3),
+    Column("region", _TEXT, "Region of the provider that served it, where its price may depend on it.", origin=_OURS, since=3),
+    Column("image_quality", _TEXT, "Quality of the generated images.", origin=_OURS, since=3),
+    Column("image_size", _TEXT, "Size of the generated images or videos, for example 1024x1792.", origin=_OURS, since=3),
+    Column("units.name", Kind.TEXT_LIST, "What was used beside tokens and images, for example web_search or audio_seconds.", origin=_OURS, since=3),
+    Column("units.quantity", Kind.TEXT_LIST, "How much of each, in the order of the names: decimal numbers as text.", origin=_OURS, since=3),
+)  # fmt: skip
+"""What, besides the buckets, a price may depend on: kept so that a request can be priced again."""
+
 COST = (
     Column("cost", _MONEY, "What the request counts as cost; NULL when it has no price.", _CENTS, _OURS),
-    Column("cost_source", _TEXT, "Where cost is from: computed, reported, cache, or empty.", origin=_OURS),
+    Column("cost_source", _TEXT, "Where cost is from: computed, reported, cache, ptu, or empty.", origin=_OURS),
     Column("computed_cost", _MONEY, "Cost by the price book; NULL when it has no price.", _CENTS, _OURS),
     Column("reported_cost", _MONEY, "Cost as the gateway reported it.", _CENTS, _OURS),
     Column("uncached_input_cost", _MONEY, "Cost of uncached_input_tokens.", _CENTS, _OURS),
@@ -202,7 +212,7 @@ FILTERS = (
 GENERATIONS = Dataset(
     name="generations",
     description="One row per LLM request.",
-    columns=(*IDENTITY, *REQUEST, *BUCKETS, *COST, *PROVENANCE),
+    columns=(*IDENTITY, *REQUEST, *BUCKETS, *SERVED, *COST, *PROVENANCE),
     sort_by=("organisation_id", "workspace_slug", "created_at"),
     dimensions=DIMENSIONS,
     measures=MEASURES,

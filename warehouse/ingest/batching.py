@@ -11,10 +11,10 @@ import pyarrow as pa
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset
 from warehouse.ingest.credentials import without_credentials
-from warehouse.ingest.fields import PRICING_FIELDS, raw_schema
+from warehouse.ingest.fields import raw_schema
 from warehouse.ingest.formats.envelopes import DEFAULTS
 from warehouse.ingest.identity import batch_id, made_id
-from warehouse.ingest.normalise import EXTRA_UNITS, INDEX, OWNER, PIECE, normalise
+from warehouse.ingest.normalise import INDEX, OWNER, PIECE, normalise
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.reading import Read
 from warehouse.ingest.records import BadRecord, Piece, Reject
@@ -23,8 +23,6 @@ from warehouse.pricing.book import PriceBook
 from warehouse.pricing.cost import price
 from warehouse.settings import CostPolicy
 from warehouse.storage.tables import arrow_schema
-
-UNITS_NAME, UNITS_QUANTITY = "units.name", "units.quantity"
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def make_batch(
     rejects += [_reject(reads[n], index, BadRecord(reason, detail)) for n, index, reason, detail in normalised.rejects]
     frame = normalised.frame
     if dataset is GENERATIONS:
-        frame = _with_served(price(frame, pricing.book, pricing.policy), frame, dataset)
+        frame = price(frame, pricing.book, pricing.policy)
     name = batch_id(dataset.name, frame["id"], frame["created_at"])
     frame = frame.with_columns(
         pl.lit(name).alias("batch_id"),
@@ -91,21 +89,6 @@ def make_batch(
     organisations = frame["organisation_id"].unique().sort().to_list()
     span = frame.select(first=pl.col("created_at").min(), last=pl.col("created_at").max()).row(0)
     return Priced(dataset, name, to_arrow(frame, dataset), rejects, reads, places, organisations, span)
-
-
-def _with_served(priced: pl.DataFrame, before: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
-    """The priced rows with what their price depended on, which pricing takes away, where the dataset keeps it."""
-    kept: list[pl.Expr] = []
-    for name in PRICING_FIELDS:
-        if dataset.has_column(name) and name not in priced.columns:
-            found = pl.col(name) if name in before.columns else pl.lit(None, dtype=pl.String)
-            kept.append(found.alias(name))
-    empty = pl.lit([], dtype=pl.List(pl.String()))
-    for name, part in ((UNITS_NAME, "unit"), (UNITS_QUANTITY, "quantity")):
-        if dataset.has_column(name) and name not in priced.columns:
-            parts = pl.col(EXTRA_UNITS).list.eval(pl.element().struct.field(part).cast(pl.String))
-            kept.append((parts.fill_null(empty) if EXTRA_UNITS in before.columns else empty).alias(name))
-    return priced.hstack(before.select("id", *kept).drop("id"))
 
 
 def _source_names(reads: Sequence[Read]) -> pl.Expr:
@@ -147,8 +130,7 @@ def _raw_frame(dataset: Dataset, reads: Sequence[Read], owners: list[Ownership])
                 piece.frame.with_columns(_place(PIECE, number), pl.col(INDEX).cast(pl.Int64), _place(OWNER, owner))
             )
         singles += [{PIECE: number, INDEX: index, OWNER: owner, **row} for index, row in piece.rows]
-    told = {name for single in singles for name in single} & set(PRICING_FIELDS)
-    whole = schema | dict.fromkeys(told, pl.String()) | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
+    whole = schema | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
     if singles or not frames:
         frames.append(pl.from_dicts(singles, schema=whole) if singles else pl.DataFrame(schema=whole))
     return pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]

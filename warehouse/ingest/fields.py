@@ -7,7 +7,7 @@ import orjson
 import polars as pl
 
 from warehouse.catalog.feedbacks import FEEDBACKS
-from warehouse.catalog.generations import BUCKETS, GENERATIONS, IDENTITY, REQUEST
+from warehouse.catalog.generations import BUCKETS, GENERATIONS, IDENTITY, REQUEST, SERVED
 from warehouse.catalog.model import Dataset, Kind, Origin
 from warehouse.ingest.records import BadRecord
 
@@ -18,15 +18,17 @@ PROMOTED = ("_environment", "_user", "_organisation", "_prompt")
 REPORTED_COST_FIELDS = ("reported_cost", "cost")
 """Where a gateway's own cost stands, the better one first."""
 
-PRICING_FIELDS = ("execution_mode", "region", "image_quality", "image_size", "extra_units")
-"""What a record says beside its row and only pricing needs; `extra_units` is JSON."""
+METADATA_FIELD, UNITS_FIELD = "metadata", "extra_units"
+"""Fields of a record that fill a pair of lists: `{"web_search": 2}` is as good as two parallel lists."""
 
-BUCKET_NAMES = tuple(column.name for column in BUCKETS)
+UNIT_NAME, UNIT_QUANTITY = "units.name", "units.quantity"
+LISTS = (METADATA_KEY, METADATA_VALUE, UNIT_NAME, UNIT_QUANTITY)
+"""Raw columns that hold lists of text; all others hold text."""
 
 
 def _fields(dataset: Dataset) -> tuple[str, ...]:
     if dataset is GENERATIONS:
-        return (*(c.name for c in (*IDENTITY, *REQUEST)), *BUCKET_NAMES, *REPORTED_COST_FIELDS)
+        return (*(c.name for c in (*IDENTITY, *REQUEST, *BUCKETS, *SERVED)), *REPORTED_COST_FIELDS)
     return tuple(column.name for column in dataset.columns if column.origin is Origin.GATEWAY)
 
 
@@ -35,11 +37,8 @@ FIELDS: dict[str, tuple[str, ...]] = {dataset.name: _fields(dataset) for dataset
 
 
 def raw_schema(dataset: Dataset) -> dict[str, pl.DataType]:
-    """The schema of a raw frame: text everywhere but in the two lists of metadata."""
-    return {
-        name: pl.List(pl.String()) if name in (METADATA_KEY, METADATA_VALUE) else pl.String()
-        for name in FIELDS[dataset.name]
-    }
+    """The schema of a raw frame: text everywhere but in the lists."""
+    return {name: pl.List(pl.String()) if name in LISTS else pl.String() for name in FIELDS[dataset.name]}
 
 
 def text_fields(dataset: Dataset) -> tuple[str, ...]:
@@ -107,6 +106,43 @@ def metadata_lists(value: object) -> tuple[list[str], list[str]]:
         return [], []
     pairs = _pairs(value)
     return [key for key, _ in pairs], [text for _, text in pairs]
+
+
+def unit_lists(value: object) -> tuple[list[str], list[str]]:
+    """Names and quantities of units in any of their shapes, see `metadata_lists`; also lists of {unit, quantity}.
+
+    Raises: BadRecord.
+    """
+    if isinstance(value, str):
+        value = parse_json(value.encode("utf-8", "replace")) if value.strip() else None
+    if value is None:
+        return [], []
+    pairs = _unit_pairs(value)
+    return [name for name, _ in pairs], [as_text(UNIT_QUANTITY, quantity) or "" for _, quantity in pairs]
+
+
+def _unit_pairs(value: object) -> list[tuple[str, object]]:
+    match value:
+        case {"name": list(names), "quantity": list(quantities), **others} if not others:
+            if len(names) != len(quantities):
+                raise BadRecord("units are not parallel", f"{len(names)} names, {len(quantities)} quantities")
+            return [(str(name), quantity) for name, quantity in zip(names, quantities, strict=True)]
+        case dict():
+            return [(str(name), quantity) for name, quantity in value.items() if quantity is not None]
+        case list():
+            return [_unit_pair(item) for item in value]
+        case _:
+            raise BadRecord("units are not an object", f"they are a {type(value).__name__}")
+
+
+def _unit_pair(item: object) -> tuple[str, object]:
+    match item:
+        case {"unit": str(name), "quantity": quantity} | {"name": str(name), "quantity": quantity}:
+            return name, quantity
+        case [str(name), quantity]:
+            return name, quantity
+        case _:
+            raise BadRecord("units are not an object", "they are a list, but not of names and quantities")
 
 
 def _pairs(value: object) -> list[tuple[str, str]]:

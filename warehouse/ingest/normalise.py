@@ -12,15 +12,16 @@ from warehouse.errors import InvalidInput, UnknownName
 from warehouse.ingest import values
 from warehouse.ingest.fields import (
     FIELDS,
+    LISTS,
     METADATA_KEY,
     METADATA_VALUE,
-    PRICING_FIELDS,
     PROMOTED,
     REPORTED_COST_FIELDS,
     raw_schema,
     text_fields,
 )
 from warehouse.ingest.ownership import Ownership
+from warehouse.ingest.quantities import settle_quantities
 from warehouse.ingest.units import settle_units
 
 PIECE, INDEX, OWNER = "_piece", "_index", "_owner"
@@ -30,8 +31,6 @@ COST_UNIT, TIME_UNIT = "cost_unit", "time_unit"
 UNITS: Mapping[str, Mapping[str, int]] = {COST_UNIT: {"cents": 1, "usd": 100}, TIME_UNIT: {"ms": 1, "s": 1000}}
 """Constants that are not columns: the unit of incoming costs and durations → how many of ours it is."""
 
-EXTRA_UNITS = "extra_units"
-_UNITS = pl.List(pl.Struct({"unit": pl.String, "quantity": pl.Int64}))
 _BOOLEANS = tuple(c.name for c in REQUEST if c.kind is Kind.BOOLEAN)
 _COUNTS = tuple(c.name for c in (*REQUEST, *BUCKETS) if c.kind is Kind.INTEGER)
 MILLISECOND_FIELDS = frozenset(c.name for c in REQUEST if c.unit is Unit.MILLISECONDS)
@@ -54,7 +53,7 @@ def check_constants(dataset: Dataset, constants: Mapping[str, str]) -> None:
                 raise InvalidInput(f"'{value}' is not a {name}; allowed: {', '.join(UNITS[name])}.")
         elif name == "id":
             raise InvalidInput("id is what tells records apart: it cannot be the same for all of them.")
-        elif name not in FIELDS[dataset.name] or name in (METADATA_KEY, METADATA_VALUE):
+        elif name not in FIELDS[dataset.name] or name in LISTS:
             raise UnknownName("column", name, (*FIELDS[dataset.name], *UNITS))
 
 
@@ -98,8 +97,7 @@ def _complete(raw: pl.DataFrame, dataset: Dataset, constants: Mapping[str, str])
         else:
             columns.append(pl.lit(None, dtype=kind).alias(name))
     owner = pl.col(OWNER) if OWNER in raw.columns else pl.lit(0, dtype=pl.Int64).alias(OWNER)
-    beside = [name for name in PRICING_FIELDS if name in raw.columns]
-    return raw.select(PIECE, INDEX, owner, *columns, *beside)
+    return raw.select(PIECE, INDEX, owner, *columns)
 
 
 def _owned(frame: pl.DataFrame, owners: Sequence[Ownership], problems: values.Problems) -> pl.DataFrame:
@@ -150,9 +148,8 @@ def _generations(frame: pl.DataFrame, constants: Mapping[str, str], problems: va
     )
     status = pl.col("response_status_code")
     frame = frame.with_columns(pl.coalesce("is_success", status.is_between(200, 299)))
-    if EXTRA_UNITS in frame.columns:
-        frame = frame.with_columns(pl.col(EXTRA_UNITS).str.json_decode(_UNITS))
-    return settle_units(frame)
+    modes = pl.col("execution_mode").str.to_lowercase()
+    return settle_units(settle_quantities(frame, problems).with_columns(modes))
 
 
 def _numbers(frame: pl.DataFrame, ms_per_unit: int, problems: values.Problems) -> list[pl.Series]:

@@ -24,10 +24,14 @@ def settle_units(frame: pl.DataFrame) -> pl.DataFrame:
     frame = _settle(frame, "res_units", OUTPUT_BUCKETS)
     both = pl.sum_horizontal("req_units", "res_units")
     known = pl.any_horizontal(pl.col("req_units", "res_units", "total_units").is_not_null())
-    return frame.with_columns(
-        total_units=pl.when(known).then(pl.max_horizontal("total_units", both)),
-        usage_known=pl.any_horizontal(pl.col("req_units", "res_units", "generated_images").is_not_null()),
-    )
+    frame = frame.with_columns(total_units=pl.when(known).then(pl.max_horizontal("total_units", both)))
+    return frame.with_columns(usage_known=usage_known())
+
+
+def usage_known() -> pl.Expr:
+    """True for a row that says what was used: tokens, images, or anything else that is counted."""
+    counted = [pl.col(name).is_not_null() for name in ("req_units", "res_units", "generated_images")]
+    return pl.any_horizontal(*counted, pl.col("units.name").list.len().fill_null(0) > 0)
 
 
 def _settle(frame: pl.DataFrame, whole: str, buckets: tuple[str, ...]) -> pl.DataFrame:

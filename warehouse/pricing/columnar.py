@@ -11,16 +11,16 @@ from decimal import Decimal
 
 import polars as pl
 
+from warehouse.pricing.extras import QUANTITY, RATE, ROW, TARIFF, used_units
 from warehouse.pricing.formula import EXACT
 from warehouse.pricing.reference import COST_DIGITS
 from warehouse.pricing.tariff import Tariff
-from warehouse.pricing.units import BY_COLUMN, COST_COLUMNS, OTHER_COST, QUANTITIES
+from warehouse.pricing.units import BY_COLUMN, COST_COLUMNS, OTHER_COST, QUANTITIES, QUANTITY_DIGITS, UNIT_NAME_COLUMN
 
 MONEY = pl.Decimal(18, COST_DIGITS)
-TARIFF = "#tariff"
-"""Column of the row's index into the tariffs; null for a row without one."""
-UNITS = "extra_units"
-"""Optional column: additional units that a request used, `List(Struct(unit: String, quantity: Int64))`."""
+UNITS = UNIT_NAME_COLUMN
+"""Optional column: the names of the additional units that a request used, beside `units.quantity`."""
+_NONE = Tariff({}, Decimal(0), (), {})
 _LIMIT = 10 ** (18 - COST_DIGITS)
 """Cents that no longer fit DECIMAL(18,12)."""
 _CLEARLY_TOO_LARGE = _LIMIT * 1.5
@@ -45,14 +45,48 @@ class _Scale:
 def costs(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
     """All cost columns and `computed_cost`, in cents; all null for rows without a tariff or with too large a cost.
 
-    Shape: one row per row of `frame`, which has bucket columns (Int64; an absent one is empty) and `#tariff`;
-        none is negative where there is a tariff.
+    Shape: one row per row of `frame`, which has bucket columns (Int64; an absent one is empty), `#tariff` and perhaps
+        the lists of additional units; none is negative where there is a tariff.
     """
+    units = used_units(frame, tariffs)
+    units = None if units is None else units.filter(pl.col(RATE).is_not_null(), pl.col(QUANTITY) > 0)
+    units = units if units is not None and units.height else None
+    fine = [index for index, tariff in enumerate(tariffs) if _is_fine(tariff)]
+    if units is None and not fine:
+        return _costs(frame, tariffs, None)
+    # Few rows need wide numbers; the others need not pay for them.
+    wide = frame[TARIFF].is_in(fine).fill_null(value=False)
+    if units is not None:
+        wide = wide.scatter(units[ROW].unique(), values=True)
+    if not wide.any():
+        return _costs(frame, tariffs, None)
+    place = (wide.cum_sum() - 1).cast(pl.UInt32)
+    units = None if units is None else units.with_columns(place.gather(units[ROW]).alias(ROW))
+    exact = _costs(frame.filter(wide), tariffs, units)
+    if exact.height == frame.height:
+        return exact
+    narrow = frame.with_columns(pl.when(~wide).then(TARIFF).alias(TARIFF))
+    plain = _costs(narrow, [_NONE if index in fine else tariff for index, tariff in enumerate(tariffs)], None)
+    rows = wide.arg_true()
+    return plain.with_columns(column.scatter(rows, exact[column.name]) for column in plain.iter_columns())
+
+
+def _is_fine(tariff: Tariff) -> bool:
+    """True for a tariff whose costs do not fit 64 bits: finer than money, or products of quantities."""
+    amounts = (*tariff.rates.values(), tariff.constant)
+    return bool(tariff.products) or any(_digits(amount) > COST_DIGITS or amount >= _LIMIT for amount in amounts)
+
+
+def _digits(amount: Decimal) -> int:
+    return -int(amount.normalize(EXACT).as_tuple().exponent)
+
+
+def _costs(frame: pl.DataFrame, tariffs: Sequence[Tariff], units: pl.DataFrame | None) -> pl.DataFrame:
+    """Costs of all rows at one scale. `units` are (row, quantity, rate) of the additional units that cost something."""
     used = [q.column for q in QUANTITIES if q.column in frame.columns and any(q.column in t.rates for t in tariffs)]
     multiplied = {name for tariff in tariffs for term in tariff.products for name in term.variables}
     absent = [pl.lit(0, dtype=pl.Int64).alias(name) for name in sorted(multiplied - set(frame.columns))]
     frame = frame.with_columns(absent) if absent else frame
-    units = _used_units(frame, tariffs)
     rows = frame.select(pl.col(TARIFF), *(_filled(frame, name) for name in sorted(multiplied.union(used))))
     scale = _scale(rows, tariffs, used, units)
     if scale.guarded:
@@ -139,7 +173,9 @@ def _sum(parts: Sequence[pl.Expr]) -> pl.Expr:
 def _scale(rows: pl.DataFrame, tariffs: Sequence[Tariff], used: Sequence[str], units: pl.DataFrame | None) -> _Scale:
     """The cheapest scale that is exact: from the prices' digits and the largest cost that a row could have."""
     amounts = [_ZERO, *(amount for tariff in tariffs for amount in _amounts(tariff))]
-    finest = max(-int(amount.normalize(EXACT).as_tuple().exponent) for amount in amounts)
+    finest = max(_digits(amount) for amount in amounts)
+    if units is not None:
+        finest = max(finest, *(_digits(Decimal(rate)) + QUANTITY_DIGITS for rate in units[RATE].unique()))
     digits = min(max(COST_DIGITS, finest), _MOST_DIGITS)
     most = rows.select(pl.all().max()).row(0, named=True) if rows.height else {}
     bound = max((tariff.constant for tariff in tariffs), default=_ZERO)
@@ -152,7 +188,7 @@ def _scale(rows: pl.DataFrame, tariffs: Sequence[Tariff], used: Sequence[str], u
 
 def _amounts(tariff: Tariff) -> list[Decimal]:
     products = (term.coefficient for term in tariff.products)
-    return [*tariff.rates.values(), tariff.constant, *products, *tariff.units.values()]
+    return [*tariff.rates.values(), tariff.constant, *products]
 
 
 def _estimate(tariffs: Sequence[Tariff], used: Sequence[str]) -> pl.Expr:
@@ -173,43 +209,30 @@ def _spread_float(tariffs: Sequence[Tariff], amount: Callable[[Tariff], Decimal]
     return pl.lit(pl.Series([float(amount(tariff)) for tariff in tariffs], dtype=pl.Float64)).gather(pl.col(TARIFF))
 
 
-def _used_units(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame | None:
-    """(row, quantity, rate) of each additional unit that was used and costs something; None when there are none."""
-    priced = [(index, unit, rate) for index, tariff in enumerate(tariffs) for unit, rate in tariff.units.items()]
-    if UNITS not in frame.columns or not priced:
-        return None
-    rates = pl.DataFrame(
-        {TARIFF: [p[0] for p in priced], "unit": [p[1] for p in priced], "rate": [str(p[2]) for p in priced]},
-        schema_overrides={TARIFF: frame.schema[TARIFF]},
-    )
-    used = frame.select(pl.int_range(pl.len()).alias("row"), TARIFF, UNITS).explode(UNITS, empty_as_null=True)
-    found = used.unnest(UNITS).join(rates, on=[TARIFF, "unit"], how="inner").filter(pl.col("quantity") > 0)
-    return found.select("row", "quantity", "rate") if found.height else None
-
-
 def _with_units(rows: pl.DataFrame, units: pl.DataFrame | None) -> pl.DataFrame:
     """`rows` with what their additional units cost, about."""
     if units is None:
         return rows.with_columns(pl.lit(0.0).alias(_UNITS_ESTIMATE))
-    about = units.group_by("row").agg(
-        (pl.col("quantity") * pl.col("rate").cast(pl.Float64)).sum().alias(_UNITS_ESTIMATE)
+    about = units.group_by(ROW).agg(
+        (pl.col(QUANTITY) * pl.col(RATE).cast(pl.Float64) / 10**QUANTITY_DIGITS).sum().alias(_UNITS_ESTIMATE)
     )
     return (
-        rows.with_row_index("row")
-        .join(about, on="row", how="left", maintain_order="left")
+        rows.with_row_index(ROW)
+        .join(about, on=ROW, how="left", maintain_order="left")
         .with_columns(pl.col(_UNITS_ESTIMATE).fill_null(0.0))
     )
 
 
 def _units_cost(rows: pl.DataFrame, units: pl.DataFrame, scale: _Scale) -> pl.DataFrame:
-    """`rows` with what their additional units cost, exactly, as whole numbers."""
-    names = units["rate"].unique(maintain_order=True)
-    whole = pl.Series([scale.whole(Decimal(name)) for name in names], dtype=pl.Int128)
-    rates = pl.DataFrame({"rate": names, "whole": whole})
+    """`rows` with what their additional units cost, exactly, as whole numbers. Quantities are millionths."""
+    names = units[RATE].unique(maintain_order=True)
+    millionth = _Scale(scale.digits - QUANTITY_DIGITS, scale.dtype, scale.guarded)
+    whole = pl.Series([millionth.whole(Decimal(name)) for name in names], dtype=pl.Int128)
+    rates = pl.DataFrame({RATE: names, "whole": whole})
     cost = (
-        units.join(rates, on="rate")
-        .group_by("row")
-        .agg((pl.col("quantity") * pl.col("whole")).sum().alias(_UNITS_COST))
+        units.join(rates, on=RATE)
+        .group_by(ROW)
+        .agg((pl.col(QUANTITY).cast(pl.Int128) * pl.col("whole")).sum().alias(_UNITS_COST))
     )
     exact = pl.when(pl.col(TARIFF).is_not_null()).then(pl.col(_UNITS_COST).fill_null(0)).cast(scale.dtype)
-    return rows.join(cost, on="row", how="left", maintain_order="left").with_columns(exact.alias(_UNITS_COST))
+    return rows.join(cost, on=ROW, how="left", maintain_order="left").with_columns(exact.alias(_UNITS_COST))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from warehouse.errors import PricingError
 from warehouse.pricing.formula import EXACT, Calculation, parse_calculation
 from warehouse.pricing.units import (
-    DEFAULT_QUANTITIES,
+    DEFAULT_PREFIX,
     FINETUNE_COSTS,
     FIXED_COSTS,
     RATE_NAMES,
@@ -244,8 +244,8 @@ def _rates(table: Mapping[str, Any], path: str) -> Rates:
         tokens[UNIT_PREFIX + name] = units.pop(name)
     return Rates(
         tokens=tokens,
-        units={name: price for name, price in units.items() if name not in DEFAULT_QUANTITIES},
-        defaults={name: price for name, price in units.items() if name in DEFAULT_QUANTITIES},
+        units={name: price for name, price in units.items() if not name.startswith(DEFAULT_PREFIX)},
+        defaults={name: price for name, price in units.items() if name.startswith(DEFAULT_PREFIX)},
         image=_images(_object(table.get("image") or {}, _at(path, "image")), _at(path, "image")),
     )
 

@@ -11,10 +11,11 @@ import polars as pl
 from warehouse.catalog.generations import BUCKETS, COST
 from warehouse.pricing.book import PriceBook, UnpricedReason
 from warehouse.pricing.cells import FACETS, NOTHING, Cell, cells_of
-from warehouse.pricing.columnar import MONEY, TARIFF, UNITS, costs
+from warehouse.pricing.columnar import MONEY, TARIFF, costs
+from warehouse.pricing.extras import has_units, metered
 from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.tariff import Tariff
-from warehouse.pricing.units import COST_COLUMNS, IMAGES
+from warehouse.pricing.units import COST_COLUMNS, IMAGES, UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN
 from warehouse.settings import CostPolicy
 
 NOT_BILLED = "rule:failed-without-usage"
@@ -27,7 +28,9 @@ _OWN = ("computed_cost", "reported_cost", *COST_COLUMNS, "cache_saved_cost")
 _CELL, _REASON, _NEEDS, _USED, _FREE, _HIT = "#cell", "#reason", "#needs", "#used", "#free", "#hit"
 _PTU = "#ptu"
 """True for traffic that provisioned throughput has paid for: it costs nothing, whatever it used."""
+_COUNTED, _UNCOUNTED = "#counted", "#uncounted"
 _NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 3
+_LOOKED_AT = ("ai_org", "ai_model", "created_at", *FACETS, UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN)
 
 
 def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Overlay | None = None) -> pl.DataFrame:
@@ -36,8 +39,9 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
     `overlay` are the agreements that count before the book's prices (see `negotiated.py`).
 
     Shape: needs ai_org, ai_model, created_at, is_success, cache_status, all bucket columns, reported_cost and
-        usage_known; takes `extra_units` (see `columnar.UNITS`) and the columns of `FACETS` where they are present,
-        which are gone afterwards too; with an overlay also organisation_id, workspace_slug and virtual_key.
+        usage_known; takes the columns of `FACETS` and the lists of additional units (`units.name`, `units.quantity`:
+        decimal numbers as text) where they are present; with an overlay also organisation_id, workspace_slug and
+        virtual_key.
     Units: cents.
     """
     rows = _rows(frame)
@@ -45,11 +49,13 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
         rows = rows.with_columns(overlay.agreed(frame))
     cells, cell = cells_of(rows, book, overlay or Overlay())
     rows = rows.hstack(_by_cell(cell, cells))
+    tariffs = [one.tariff for one in cells if one.tariff is not None]
+    rows = rows.hstack(metered(rows, tariffs).rename({"counted": _COUNTED, "uncounted": _UNCOUNTED}))
     rows = rows.with_columns(_reason(rows).alias(_REASON))
-    money = _settled(rows, [one.tariff for one in cells if one.tariff is not None])
+    money = _settled(rows, tariffs)
     money = money.select(*_counted(money, policy), *_OWN, *_named(cells))
     names = [column.name for column in COST]
-    dropped = {"usage_known", UNITS, *FACETS, *names}
+    dropped = {"usage_known", *names}
     return frame.select(name for name in frame.columns if name not in dropped).hstack(money.select(names))
 
 
@@ -62,10 +68,11 @@ def _rows(frame: pl.DataFrame) -> pl.DataFrame:
     below = [pl.col(name) < 0 for name in names if least[name] is not None and least[name] < 0]
     hits = [status for status in frame["cache_status"].unique() if status and status.strip().lower() in _HITS]
     used = pl.any_horizontal([count != 0 for count in counts]).fill_null(False) if counts else pl.lit(False)
-    if UNITS in frame.columns:
-        used = used | (pl.col(UNITS).list.len().fill_null(0) > 0)
+    extra = has_units(frame)
+    if extra is not None:
+        used = used | extra
     rows = frame.select(
-        *(name for name in ("ai_org", "ai_model", "created_at", *FACETS, UNITS) if name in frame.columns),
+        *(name for name in _LOOKED_AT if name in frame.columns),
         *counts,
         pl.col("is_success").fill_null(True),
         pl.col("usage_known").fill_null(False),
@@ -110,8 +117,10 @@ def _code(reason: UnpricedReason) -> pl.Expr:
 def _reason(rows: pl.DataFrame) -> pl.Expr:
     """Why a row has no computed cost, before its cost is known; null for a row that can be priced."""
     needs, images = pl.col(_NEEDS), pl.col(IMAGES) if IMAGES in rows.columns else pl.lit(None, dtype=pl.Int64)
-    no_units = (pl.col(UNITS).list.len().fill_null(0) == 0) if UNITS in rows.columns else pl.lit(True)
-    uncounted = ((needs == _NEEDS_IMAGES) & images.is_null()) | ((needs == _NEEDS_UNITS) & no_units)
+    uncounted = ((needs == _NEEDS_IMAGES) & images.is_null()) | ((needs == _NEEDS_UNITS) & ~pl.col(_COUNTED))
+    if rows[_UNCOUNTED].any():
+        # Seconds on a model that is sold by tokens: what was used has no price, so nothing has.
+        uncounted = uncounted | (pl.col(_UNCOUNTED) & ~pl.col(_COUNTED) & ~_has_counts(rows))
     # Files say 0 per token for image models that they do not track: images of a free model are not free.
     untracked = (needs == _IS_FREE) & (images > 0)
     reason = pl.when(pl.col(_FREE) | pl.col(_PTU)).then(pl.lit(None, dtype=pl.UInt8))
@@ -122,10 +131,16 @@ def _reason(rows: pl.DataFrame) -> pl.Expr:
         if applies is not None:
             reason = reason.when(applies).then(_code(code))
     reason = reason.when(pl.col("#unknown").is_not_null()).then("#unknown")
-    if rows[_NEEDS].max():
+    if rows[_NEEDS].max() or rows[_UNCOUNTED].any():
         reason = reason.when(untracked).then(_code(UnpricedReason.NO_PRICE))
         reason = reason.when(uncounted).then(_code(UnpricedReason.MISSING_QUANTITY))
     return reason.otherwise(None)
+
+
+def _has_counts(rows: pl.DataFrame) -> pl.Expr:
+    """True for rows that used tokens or made images."""
+    counted = [pl.col(column.name) > 0 for column in BUCKETS if column.name in rows.columns]
+    return pl.any_horizontal(counted).fill_null(value=False) if counted else pl.lit(value=False)
 
 
 def _settled(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:

@@ -8,8 +8,9 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from warehouse.pricing.config import PricingConfig
 from warehouse.pricing.formula import EXACT, degree, evaluate, exact_sum
+from warehouse.pricing.metered import unit_rates
 from warehouse.pricing.tariff import Facets, route
-from warehouse.pricing.units import BY_COLUMN, COST_COLUMNS, OTHER_COST
+from warehouse.pricing.units import BY_COLUMN, COST_COLUMNS, IMAGES, OTHER_COST
 
 COST_DIGITS = 12
 PICOCENT = Decimal(1).scaleb(-COST_DIGITS)
@@ -17,7 +18,10 @@ _ZERO = Decimal(0)
 
 
 def cost_of(
-    config: PricingConfig, quantities: Mapping[str, int], facets: Facets, units: Mapping[str, int] | None = None
+    config: PricingConfig,
+    quantities: Mapping[str, int],
+    facets: Facets,
+    units: Mapping[str, Decimal | int] | None = None,
 ) -> dict[str, Decimal]:
     """Cost by cost column, rounded to 12 digits; their sum is the cost of the request, rounded once."""
     routing = route(config, facets)
@@ -42,8 +46,10 @@ def cost_of(
             _put(exact, BY_COLUMN[bucket].cost_column, EXACT.subtract(formula({bucket: count}), nothing))
     for price in config.fixed_cost.values():
         _put(exact, OTHER_COST, price)
+    rates = unit_rates(config, facets) if units else {}
     for name, count in (units or {}).items():
-        _put(exact, OTHER_COST, EXACT.multiply(config.pay_as_you_go.units.get(name, _ZERO), Decimal(count)))
+        if name != IMAGES:
+            _put(exact, OTHER_COST, EXACT.multiply(rates.get(name, _ZERO), Decimal(count)))
     return settle(exact)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from warehouse.pricing.config import CustomPricing, ModelPricing, PricingConfig, Rates
+from warehouse.pricing.facets import Facets as Facets
 from warehouse.pricing.formula import (
     EXACT,
     Branch,
@@ -25,6 +26,7 @@ from warehouse.pricing.formula import (
     names_image_rate,
     variables_of,
 )
+from warehouse.pricing.metered import unit_rates
 from warehouse.pricing.units import BY_COLUMN, BY_RATE, IMAGES, QUANTITIES, UNIT_PREFIX, Quantity, Side, is_meter
 
 STANDARD, BATCH = "standard", "batch"
@@ -34,21 +36,6 @@ _TEXT_ONLY = Calculation(
     Branch(Operation.MULTIPLY, (Variable("output_tokens"), RateRef("response_token"))),
 )
 """The formula of 40 of 46 known providers; used when a file's default has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facets:
-    """What of a request, besides provider, model and time, chooses among its prices."""
-
-    prompt_tokens: int = 0
-    region: str | None = None
-    execution_mode: str | None = None
-    image_quality: str | None = None
-    image_size: str | None = None
-    has_images: bool = False
-    has_output_tokens: bool = False
-    minute_of_day: int = 0
-    """Of the request's time in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +170,14 @@ def thresholds(pricing: ModelPricing) -> frozenset[int]:
     return frozenset(threshold for threshold, _ in pricing.custom.tiers if threshold) if pricing.custom else frozenset()
 
 
+def _sells_images(rates: Rates) -> bool:
+    return bool(rates.image) or bool(rates.units.get(IMAGES))
+
+
 def image_price(rates: Rates, facets: Facets) -> Decimal | None:
     """Cents per image of that quality and size; the table's default where they are unknown or not listed."""
+    if not rates.image:
+        return rates.units.get(IMAGES)
     sizes = rates.image.get(facets.image_quality or "default") or rates.image.get("default")
     if sizes is None:
         sizes = next(iter(rates.image.values()), {}) if len(rates.image) == 1 else {}
@@ -267,15 +260,16 @@ def tariff(config: PricingConfig, facets: Facets) -> Tariff:
             for names, c in polynomial.items()
             for bucket in _unfold(names, routing.variables)
         )
-    units = {name: price for name, price in config.pay_as_you_go.units.items() if price}
+    units = {unit: price for unit, price in unit_rates(config, facets).items() if unit != IMAGES}
+    priced = {name for name, price in config.pay_as_you_go.units.items() if price and name != IMAGES}
     tokens_cost = any(rate for column, rate in rates.items() if column != IMAGES) or bool(products)
     return Tariff(
         rates={column: rate for column, rate in rates.items() if rate},
         constant=constant,
         products=products,
         units=units,
-        needs_images=bool(config.pay_as_you_go.image) and not tokens_cost,
-        needs_units=not tokens_cost and not config.pay_as_you_go.image and not constant and any(map(is_meter, units)),
+        needs_images=not tokens_cost and _sells_images(config.pay_as_you_go),
+        needs_units=not (tokens_cost or constant or _sells_images(config.pay_as_you_go)) and any(map(is_meter, priced)),
     )
 
 

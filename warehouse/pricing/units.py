@@ -106,8 +106,8 @@ TOKEN_UNITS: frozenset[str] = frozenset(
     name.removeprefix(UNIT_PREFIX) for q in QUANTITIES for name in q.rates if name.startswith(UNIT_PREFIX)
 )
 """Additional units that are token rates: billed by their bucket, never a second time as a unit."""
-DEFAULT_QUANTITIES: frozenset[str] = frozenset({"default_duration_seconds", "default_sample_count", "default_steps"})
-"""Entries that look like prices but are quantities to assume when the request names none; never billed."""
+DEFAULT_PREFIX = "default_"
+"""Additional units named so look like prices but are quantities to assume when the request names none; never billed."""
 TOOL_UNITS: frozenset[str] = frozenset(
     {
         "web_search", "web_search_low_context", "web_search_medium_context", "web_search_high_context",
@@ -116,11 +116,28 @@ TOOL_UNITS: frozenset[str] = frozenset(
     }
 )  # fmt: skip
 """Units that come on top of tokens. Any other unit is what its model is sold by: seconds, megapixels, images."""
-UNIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
+TRAINING_UNITS: frozenset[str] = frozenset(
+    {"training_tokens", "training_hours", "training_minutes", "training_seconds"}
+)
+"""What a fine-tuning job is billed by, at the prices of `finetune_config`."""
+VIDEO_TOKENS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "video_input_tokens": ("input_video_token", BY_COLUMN[_UNCACHED].rates),
+        "video_output_tokens": ("output_video_token", BY_COLUMN[_OUT].rates),
+    }
+)
+"""Tokens of video, which stand in the buckets of text → the unit that prices them, the rates of that text."""
+UNIT_NAME_PATTERN = "[a-z][a-z0-9_]*"
+UNIT_NAME = re.compile(UNIT_NAME_PATTERN)
+UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN = "units.name", "units.quantity"
+"""Columns that hold what a request used beside tokens and images: names, and decimal numbers as text."""
+QUANTITY_DIGITS = 6
+"""Decimals that the quantity of an additional unit keeps."""
+_NO_METERS = TOOL_UNITS | TOKEN_UNITS | TRAINING_UNITS | VIDEO_TOKENS.keys()
 FIXED_COSTS: frozenset[str] = frozenset({"request", "response"})
 FINETUNE_COSTS: frozenset[str] = frozenset({"pay_per_token", "pay_per_hour"})
 
 
 def is_meter(unit: str) -> bool:
     """True for an additional unit that a model is sold by, so that tokens alone do not tell its cost."""
-    return unit not in TOOL_UNITS and unit not in TOKEN_UNITS
+    return unit not in _NO_METERS

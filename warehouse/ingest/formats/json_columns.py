@@ -8,36 +8,43 @@ and just those records are read again one by one, with exact rules.
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from typing import cast
 
 import polars as pl
 
 from warehouse.catalog.model import Dataset
 from warehouse.ingest.fields import (
+    LISTS,
     LONE_SURROGATE,
+    METADATA_FIELD,
     METADATA_KEY,
     METADATA_VALUE,
+    UNIT_NAME,
+    UNIT_QUANTITY,
+    UNITS_FIELD,
     as_text,
     identifier,
     metadata_lists,
     parse_object,
     raw_schema,
+    unit_lists,
 )
 from warehouse.ingest.formats.base import read_rows
 from warehouse.ingest.framing import JsonLines
 from warehouse.ingest.identity import with_made_ids
 from warehouse.ingest.records import BadRecord, Piece, RawRow
 
-METADATA = "metadata"
 _LISTS = pl.List(pl.String())
 _METADATA = pl.Struct({"key": _LISTS, "value": _LISTS})
+_SPECIAL = frozenset((METADATA_FIELD, UNITS_FIELD, *LISTS, "id"))
 _ALTERNATIVE_ID = "_id"
 _NOT_A_NAME = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$"
 
 
 def columns_of(dataset: Dataset) -> dict[str, str]:
-    """Our raw column → the field of the same name, metadata as one field."""
-    return {name: name for name in raw_schema(dataset)} | {METADATA: METADATA}
+    """Our raw column → the field of the same name; metadata and units also as one field each."""
+    names = raw_schema(dataset)
+    wholes = (METADATA_FIELD, *((UNITS_FIELD,) if UNIT_NAME in names else ()))
+    return {name: name for name in (*names, *wholes)}
 
 
 def read_chunk(chunk: JsonLines, columns: Mapping[str, str]) -> Iterator[Piece]:
@@ -59,21 +66,27 @@ def row_of(record: Mapping[str, object], columns: Mapping[str, str]) -> RawRow:
     """The raw row of a record. Raises: BadRecord."""
     row: dict[str, str | list[str] | None] = {}
     for name, theirs in columns.items():
-        if name not in (METADATA, METADATA_KEY, METADATA_VALUE, "id"):
+        if name not in _SPECIAL:
             row[name] = as_text(name, record.get(theirs))
     if "id" in columns:
         row["id"] = identifier("id", record.get(columns["id"], record.get(_ALTERNATIVE_ID)))
-    keys, items = _metadata_of(record, columns)
-    return row | {METADATA_KEY: keys, METADATA_VALUE: items}
+    row[METADATA_KEY], row[METADATA_VALUE] = metadata_lists(
+        _pair_of(record, columns, METADATA_FIELD, (METADATA_KEY, METADATA_VALUE))
+    )
+    if not columns.keys().isdisjoint((UNITS_FIELD, UNIT_NAME, UNIT_QUANTITY)):
+        units = _pair_of(record, columns, UNITS_FIELD, (UNIT_NAME, UNIT_QUANTITY))
+        row[UNIT_NAME], row[UNIT_QUANTITY] = unit_lists(units)
+    return row
 
 
-def _metadata_of(record: Mapping[str, object], columns: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    flat = [record.get(columns[name]) if name in columns else None for name in (METADATA_KEY, METADATA_VALUE)]
-    if flat[0] is None and flat[1] is None:
-        return metadata_lists(record.get(columns[METADATA])) if METADATA in columns else ([], [])
-    if not isinstance(flat[0], list) or not isinstance(flat[1], list):
-        raise BadRecord("metadata.key and metadata.value are not lists")
-    return metadata_lists({"key": cast("list[object]", flat[0]), "value": cast("list[object]", flat[1])})
+def _pair_of(record: Mapping[str, object], columns: Mapping[str, str], whole: str, parts: tuple[str, str]) -> object:
+    """What a record says under one name, or under the names of two parallel lists."""
+    flat = {name.partition(".")[2]: record.get(columns[name]) if name in columns else None for name in parts}
+    if all(value is None for value in flat.values()):
+        return record.get(columns[whole]) if whole in columns else None
+    if not all(isinstance(value, list) for value in flat.values()):
+        raise BadRecord(f"{parts[0]} and {parts[1]} are not lists")
+    return flat
 
 
 def _read_fast(chunk: JsonLines, columns: Mapping[str, str]) -> pl.DataFrame | None:
@@ -82,7 +95,7 @@ def _read_fast(chunk: JsonLines, columns: Mapping[str, str]) -> pl.DataFrame | N
         return None
     schema: dict[str, pl.DataType] = {}
     for name, theirs in columns.items():
-        kind = _METADATA if name == METADATA else _LISTS if name in (METADATA_KEY, METADATA_VALUE) else pl.String()
+        kind = _METADATA if name == METADATA_FIELD else _LISTS if name in LISTS else pl.String()
         if schema.setdefault(theirs, kind) != kind:
             return None
     if "id" in columns:
@@ -102,13 +115,14 @@ def _doubtful(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.Series | No
     if "id" in columns:
         names = {columns["id"], _ALTERNATIVE_ID}
         found += [frame[name].str.contains(_NOT_A_NAME) for name in names]
-    lists = [name for name in (METADATA_KEY, METADATA_VALUE) if name in columns]
-    found += [_nested(frame[columns[name]]) for name in lists]
-    if METADATA in columns:
-        metadata = frame[columns[METADATA]].struct
-        found.append(frame[columns[METADATA]].is_not_null() & metadata.field("key").is_null())
-        found.append(frame[columns[METADATA]].is_not_null() & metadata.field("value").is_null())
-        found.append(_nested(metadata.field("value")))
+    found += [_nested(frame[columns[name]]) for name in LISTS if name in columns]
+    if UNITS_FIELD in columns:
+        found.append(frame[columns[UNITS_FIELD]].is_not_null())
+    if METADATA_FIELD in columns:
+        given = frame[columns[METADATA_FIELD]]
+        found.append(given.is_not_null() & given.struct.field("key").is_null())
+        found.append(given.is_not_null() & given.struct.field("value").is_null())
+        found.append(_nested(given.struct.field("value")))
     found = [mask.fill_null(value=False) for mask in found if mask.any()]
     return reduce(lambda a, b: a | b, found) if found else None
 
@@ -126,16 +140,17 @@ def _raw(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
     for name, theirs in columns.items():
         if name == "id":
             picked.append(pl.coalesce(*dict.fromkeys((theirs, _ALTERNATIVE_ID))).alias("id"))
-        elif name not in (METADATA, METADATA_KEY, METADATA_VALUE):
+        elif name not in _SPECIAL:
             picked.append(pl.col(theirs).alias(name))
     if "id" not in columns:
         picked.append(pl.lit(None, dtype=pl.String).alias("id"))
     for name, part in ((METADATA_KEY, "key"), (METADATA_VALUE, "value")):
         places: list[pl.Expr] = [pl.col(columns[name])] if name in columns else []
-        if METADATA in columns:
-            places.append(pl.col(columns[METADATA]).struct.field(part))
+        if METADATA_FIELD in columns:
+            places.append(pl.col(columns[METADATA_FIELD]).struct.field(part))
         if places:
             picked.append(pl.coalesce(places).alias(name))
+    picked += [pl.col(columns[name]).alias(name) for name in (UNIT_NAME, UNIT_QUANTITY) if name in columns]
     return frame.select(picked)
 
 

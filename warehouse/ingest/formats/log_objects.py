@@ -4,11 +4,19 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-import orjson
 from typing_extensions import override
 
 from warehouse.ingest.bodies import Answer, answer_of
-from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, as_text, identifier, metadata_lists, parse_json
+from warehouse.ingest.fields import (
+    METADATA_KEY,
+    METADATA_VALUE,
+    UNIT_NAME,
+    UNIT_QUANTITY,
+    as_text,
+    identifier,
+    metadata_lists,
+    parse_json,
+)
 from warehouse.ingest.formats.base import RecordFormat
 from warehouse.ingest.formats.json_columns import columns_of, row_of
 from warehouse.ingest.providers import model_of, provider_of, region_of
@@ -150,13 +158,14 @@ def usage_fields(answer: Answer) -> dict[str, str | list[str] | None]:
 
 def facets(answer: Answer, body: Record, url: str | None, *, is_image: bool) -> dict[str, str | list[str] | None]:
     """What chooses among a model's prices, and what is billed beside tokens."""
-    units = [{"unit": name, "quantity": number} for name, number in answer.units.items() if number]
+    units = {name: str(number) for name, number in answer.units.items() if number}
     return {
         "execution_mode": answer.tier,
         "region": region_of(url),
         "image_quality": text_of(body, "quality") if is_image else None,
         "image_size": text_of(body, "size") if is_image else None,
-        "extra_units": orjson.dumps(units).decode() if units else None,
+        UNIT_NAME: list(units),
+        UNIT_QUANTITY: list(units.values()),
     }
 
 

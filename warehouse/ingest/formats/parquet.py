@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from warehouse.errors import SourceError
-from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE
+from warehouse.ingest.fields import LISTS, METADATA_FIELD, UNITS_FIELD
 from warehouse.ingest.formats.base import read_rows
-from warehouse.ingest.formats.json_columns import METADATA, row_of
+from warehouse.ingest.formats.json_columns import row_of
 from warehouse.ingest.identity import with_made_ids
 from warehouse.ingest.opening import Opened
 from warehouse.ingest.records import Chunk, Original, Piece
@@ -86,9 +86,9 @@ def _piece(chunk: ParquetRows, columns: Mapping[str, str]) -> Piece:
 
 def _is_plain(name: str, kind: pl.DataType, columns: Mapping[str, str]) -> bool:
     """True for a column that a cast of the whole column gets right."""
-    if name in {columns.get(METADATA_KEY), columns.get(METADATA_VALUE)}:
+    if name in {columns.get(each) for each in LISTS}:
         return kind == _LISTS
-    return name != columns.get(METADATA) and not kind.is_nested()
+    return name not in {columns.get(METADATA_FIELD), columns.get(UNITS_FIELD)} and not kind.is_nested()
 
 
 def _as_text(name: str, kind: pl.DataType) -> pl.Expr:

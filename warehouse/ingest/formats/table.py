@@ -8,9 +8,22 @@ from typing import cast
 from typing_extensions import override
 
 from warehouse.errors import InvalidInput, SourceError, UnknownName
-from warehouse.ingest.fields import FIELDS, METADATA_KEY, METADATA_VALUE, as_text, metadata_lists, parse_object
+from warehouse.ingest.fields import (
+    FIELDS,
+    LISTS,
+    METADATA_FIELD,
+    METADATA_KEY,
+    METADATA_VALUE,
+    UNIT_NAME,
+    UNIT_QUANTITY,
+    UNITS_FIELD,
+    as_text,
+    metadata_lists,
+    parse_object,
+    unit_lists,
+)
 from warehouse.ingest.formats.base import Format, ReadOptions, read_rows
-from warehouse.ingest.formats.json_columns import METADATA, fields_of, read_chunk, row_of
+from warehouse.ingest.formats.json_columns import fields_of, read_chunk, row_of
 from warehouse.ingest.formats.metrics import looks_like_metrics
 from warehouse.ingest.formats.parquet import parquet_pieces
 from warehouse.ingest.framing import BYTE_ORDER_MARK, MAX_RECORD_BYTES
@@ -19,6 +32,7 @@ from warehouse.ingest.opening import Container, Opened, table_header
 from warehouse.ingest.records import BadRecord, Original, Piece, RawRow, Singles
 
 _ROWS = 8192
+_WHOLES = (METADATA_FIELD, UNITS_FIELD)
 
 
 class Table(Format):
@@ -61,11 +75,11 @@ class Table(Format):
 
 def check_columns(mapping: Mapping[str, str]) -> None:
     """Nothing, when all mapped names are columns of ours. Raises: UnknownName with near misses, InvalidInput."""
-    ours = (*(name for name in FIELDS["generations"] if name not in (METADATA_KEY, METADATA_VALUE)), METADATA)
+    ours = (*(name for name in FIELDS["generations"] if name not in LISTS), *_WHOLES)
     for name in mapping:
         if name in UNITS:
             raise InvalidInput(f"{name} is no column: say --set {name}={'|'.join(UNITS[name])}.")
-        if name not in (*ours, METADATA_KEY, METADATA_VALUE):
+        if name not in (*ours, *LISTS):
             raise UnknownName("column", name, ours)
 
 
@@ -84,7 +98,7 @@ def check_mapping(
 
 
 def _same_names(names: Sequence[str]) -> Mapping[str, str]:
-    known = (*FIELDS["generations"], METADATA)
+    known = (*FIELDS["generations"], *_WHOLES)
     return {name: name for name in names if name in known}
 
 
@@ -111,13 +125,15 @@ def _row(cells: list[str] | BadRecord, names: Sequence[str], mapping: Mapping[st
         raise BadRecord("wrong number of fields", f"{len(cells)} instead of {len(names)}")
     record = dict(zip(names, cells, strict=True))
     row: dict[str, str | list[str] | None] = {
-        ours: as_text(ours, record[theirs]) for ours, theirs in mapping.items() if ours != METADATA
+        ours: as_text(ours, record[theirs]) for ours, theirs in mapping.items() if ours not in _WHOLES
     }
-    for name in (METADATA_KEY, METADATA_VALUE):
+    for name in LISTS:
         if name in row:
             row[name] = _list(name, row[name])
-    if METADATA in mapping:
-        row[METADATA_KEY], row[METADATA_VALUE] = metadata_lists(record[mapping[METADATA]])
+    if METADATA_FIELD in mapping:
+        row[METADATA_KEY], row[METADATA_VALUE] = metadata_lists(record[mapping[METADATA_FIELD]])
+    if UNITS_FIELD in mapping:
+        row[UNIT_NAME], row[UNIT_QUANTITY] = unit_lists(record[mapping[UNITS_FIELD]])
     return row
 
 
