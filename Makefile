@@ -4,9 +4,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 ARGS ?=
 export UV_PYTHON_DOWNLOADS := never
-export UV_PROJECT_ENVIRONMENT := .venv
+VENV ?= .venv
+export UV_PROJECT_ENVIRONMENT := $(VENV)
 UV := .uv/bin/uv
-RUN := .venv/bin
+RUN := $(VENV)/bin
 
 .PHONY: help demo test lint bench docs prices setup setup-dev clean
 
@@ -43,4 +44,4 @@ prices: setup-dev  ## rebuild pricing_configs/ and print what changed
 	@$(RUN)/python -m pricing_configs.build
 
 clean:  ## remove the environments and caches (not your data)
-	@rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+	@rm -rf .venv .venv-demo .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
