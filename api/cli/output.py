@@ -7,9 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 
 import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+WHOLE_FROM = 1000
+"""A table shows larger numbers without decimals; --json, CSV and Parquet have all digits."""
 
 stderr = Console(stderr=True)
 stdout = Console()
@@ -33,7 +37,7 @@ def print_fields(title: str, fields: Mapping[str, object]) -> None:
 
 def print_rows(title: str, rows: list[dict[str, object]], names: list[str]) -> None:
     """A table of rows on stdout; numbers to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name in names:
         numeric = any(isinstance(row.get(name), int | float | Decimal) for row in rows)
         # A word of the name a line keeps columns of numbers narrow.
@@ -77,9 +81,9 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, Decimal):
-        return f"{value:,.4f}"
+        return f"{value:,.2f}" if abs(value) >= 1 else f"{value:,.4f}"
     if isinstance(value, float):
-        return f"{value:,.2f}"
+        return f"{value:,.0f}" if abs(value) >= WHOLE_FROM else f"{value:,.2f}"
     if isinstance(value, int):
         return f"{value:,}"
     return str(value)
