@@ -4,9 +4,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
-from warehouse.settings import WarehouseSettings
+from warehouse.settings import ENVIRONMENT, WarehouseSettings
 
 MEBIBYTE = 1 << 20
 
@@ -24,7 +24,7 @@ class AdminKeyScope(StrEnum):
 class ApiSettings(BaseSettings):
     """Where the API listens, where its database is, and what one request may take."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True)
+    model_config = ENVIRONMENT
 
     warehouse: WarehouseSettings = Field(
         default_factory=WarehouseSettings, validation_alias=AliasChoices("GATELEDGER_WAREHOUSE_SETTINGS")

@@ -9,6 +9,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from warehouse.logstore.paths import PathFormat
 
+ENVIRONMENT = SettingsConfigDict(
+    env_ignore_empty=True,
+    extra="ignore",
+    populate_by_name=True,
+    alias_generator=str.upper,
+    env_prefix="GATELEDGER_",
+)
+"""How settings read the environment: each field by its alias, which is its own name in capitals where none is given.
+
+`populate_by_name` would read each field's bare name too, so `home` would be HOME; the prefix keeps that harmless.
+"""
+
 
 class CostPolicy(StrEnum):
     """Which cost a row counts: ours (from the price book) or the one the gateway reported."""
@@ -25,7 +37,7 @@ class WarehouseSettings(BaseSettings):
     Source: the environment names of the wire contract (dataplane 4.5 and 5.2) where it has one.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True)
+    model_config = ENVIRONMENT
 
     home: Path = Field(default=Path(".gateledger"), validation_alias=AliasChoices("GATELEDGER_HOME"))
     warehouse_url: SecretStr | None = Field(

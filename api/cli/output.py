@@ -27,7 +27,7 @@ def print_json(value: Mapping[str, object]) -> None:
 
 def print_fields(title: str, fields: Mapping[str, object]) -> None:
     """A two-column table of names and values on stdout."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in fields.items():
@@ -37,7 +37,7 @@ def print_fields(title: str, fields: Mapping[str, object]) -> None:
 
 def print_rows(title: str, rows: list[dict[str, object]], names: list[str]) -> None:
     """A table of rows on stdout; numbers to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name in names:
         numeric = any(isinstance(row.get(name), int | float | Decimal) for row in rows)
         # A word of the name a line keeps columns of numbers narrow.
