@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from warehouse.catalog.functions import call, column, named
 from warehouse.catalog.model import Column
-from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF, SOURCE_VERSION, Rollup
+from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF, SOURCE_VERSION, Rollup, label_of
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions, plan
 from warehouse.storage.tables import arrow_schema
@@ -99,7 +99,8 @@ def _labelled(rollup: Rollup, sums: pa.Table, fingerprints: dict[date, str]) -> 
     columns = {field.name: sums[f"c{index}"].cast(field.type) for index, field in enumerate(kept)}
     days: list[date] = columns["day"].to_pylist()
     # A row of a day without a fingerprint came after the fingerprints were read: no label, so the day stays stale.
-    columns[SOURCE_VERSION] = pa.array([fingerprints.get(day) for day in days], pa.string())
+    labels = [label_of(fingerprints[day]) if day in fingerprints else None for day in days]
+    columns[SOURCE_VERSION] = pa.array(labels, pa.string())
     return pa.table([columns[field.name] for field in schema], schema=schema)
 
 

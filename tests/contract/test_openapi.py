@@ -91,6 +91,7 @@ class TestGroups:
         parameters = self.parameters(document, path)
         assert parameters["groupBy"]["schema"]["enum"] == [
             "ai_service", "model", "status_code", "api_key", "config", "workspace", "provider", "prompt",
+            "unpriced_reason",
         ]  # fmt: skip
         assert set(parameters["columns"]["schema"]["items"]["enum"]) >= {
             "cost", "total_tokens", "avg_tokens", "avg_input_tokens", "avg_output_tokens", "avg_latency", "p95_latency",

@@ -23,7 +23,9 @@ _DIMENSION_COLUMN = {
     "workspace": "workspace_slug",
     "provider": "virtual_key",
     "prompt": "prompt_slug",
+    "unpriced_reason": "unpriced_reason",
 }
+_BESIDE = (("cost", "unpriced_requests"), ("cost_low", "unpriced_requests"), ("cost_high", "unbounded_requests"))
 _NUMBER_FILTERS = {
     "total_units": "total_units",
     "cost": "cost",
@@ -37,6 +39,7 @@ _LIST_FILTERS = {
     "api_key_ids": "api_key_id",
     "trace_id": "trace_id",
     "span_id": "span_id",
+    "cost_source": "cost_source",
 }
 
 
@@ -73,8 +76,9 @@ class Oracle:
         for row in self.rows_of(query):
             groups.setdefault(tuple(_key(name, row) for name in query.by), []).append(row)
         names = list(query.measures)
-        if "cost" in names and "unpriced_requests" not in names:
-            names.append("unpriced_requests")
+        for money, beside in _BESIDE:
+            if money in query.measures and beside not in names:
+                names.append(beside)
         keys = list(query.by)
         lines = [
             dict(zip(keys, key, strict=True)) | {name: MEASURES[name](rows) for name in {*names, "requests"}}
@@ -195,6 +199,18 @@ def _cost(rows: Sequence[Row]) -> Decimal | None:
     return sum(known, Decimal(0)) if known else None
 
 
+def _bounds(rows: Sequence[Row], column: str) -> list[Decimal | None]:
+    return [row["cost"] if row[column] is None else row[column] for row in rows]
+
+
+def _bound(column: str) -> Callable[[Sequence[Row]], Decimal | None]:
+    def total(rows: Sequence[Row]) -> Decimal | None:
+        known = [bound for bound in _bounds(rows, column) if bound is not None]
+        return sum(known, Decimal(0)) if known else None
+
+    return total
+
+
 def _divided(top: float, bottom: int) -> float | None:
     return top / bottom if bottom else None
 
@@ -211,6 +227,11 @@ MEASURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "requests": len,
     "cost": _cost,
     "unpriced_requests": lambda rows: sum(row["cost"] is None for row in rows),
+    "priced_requests": lambda rows: sum(row["cost"] is not None for row in rows),
+    "unpriced_tokens": lambda rows: sum(row["total_units"] or 0 for row in rows if row["cost"] is None),
+    "cost_low": _bound("cost_low"),
+    "cost_high": _bound("cost_high"),
+    "unbounded_requests": lambda rows: sum(bound is None for bound in _bounds(rows, "cost_high")),
     "total_tokens": _sum("total_units"),
     "error_count": lambda rows: sum(row["is_success"] is False for row in rows),
     "p95_latency": lambda rows: quantile(_known(rows, "response_time"), 0.95),

@@ -27,6 +27,7 @@ _TEXTS: dict[str, Sequence[str | None]] = {
     "trace_id": tuple(f"trace-{number}" for number in range(25)),
     "span_id": tuple(f"span-{number}" for number in range(50)),
     "cache_status": rows.CACHE_STATUSES,
+    "cost_source": ("computed", None, "reported"),
 }
 
 
@@ -104,7 +105,7 @@ def _some_order(random: Random, by: Sequence[str], measures: Sequence[str]) -> t
 def _some_value(random: Random, name: str) -> FilterValue:
     if name.startswith("weighted_feedback"):
         return random.choice((-10, -2.5, 0, 0.25, 3, Decimal("1.5")))
-    if name.startswith("cost"):
+    if name in ("cost_min", "cost_max"):
         return random.choice((0, 0.1, 3.3, Decimal("5.0000000000001"), 1_000_000, 10**15))
     if name.endswith(("_min", "_max")):
         return random.choice((0, 10, 250, 1000.5, 4000, Decimal("99.9"), 10**17))

@@ -98,6 +98,7 @@ def _generation(random: Random, id_: str) -> dict[str, Any]:
     req, res = (random.randrange(0, 5000), random.randrange(0, 900)) if known_tokens else (None, None)
     keys = random.sample(METADATA_KEYS, random.randrange(0, 4)) if random.random() < 0.95 else None
     cost = _cost(random)
+    low, high = _bounds_of(random, cost)
     return {
         "organisation_id": random.choice(ORGANISATIONS),
         "created_at": some_instant(random),
@@ -124,6 +125,8 @@ def _generation(random: Random, id_: str) -> dict[str, Any]:
         "cost_currency": "USD",
         "cost": cost,
         "cost_source": "" if cost is None else "computed",
+        "cost_low": low,
+        "cost_high": high,
         "unpriced_reason": "no price" if cost is None else None,
         "batch_id": f"batch-{random.randrange(3)}",
         "ingested_at": FIRST_DAY + timedelta(days=DAYS),
@@ -139,6 +142,16 @@ def _cost(random: Random) -> Decimal | None:
     if kind < 0.3:
         return Decimal("999999.999999999999")
     return Decimal(random.randrange(10**13)).scaleb(-12)
+
+
+def _bounds_of(random: Random, cost: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """As pricing fills them; None for rows that are older than the bounds."""
+    if random.random() < 0.2:
+        return None, None
+    if cost is not None:
+        return cost, cost
+    low = Decimal(random.randrange(10**13)).scaleb(-12)
+    return low, random.choice((None, low, low + Decimal(random.randrange(10**13)).scaleb(-12)))
 
 
 def _feedback(random: Random, id_: str, owner: tuple[str, str | None, str | None]) -> dict[str, Any]:

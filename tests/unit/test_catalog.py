@@ -93,12 +93,13 @@ def test_an_unknown_name_is_answered_with_the_known_ones(find: Callable[[], obje
 
 def test_the_contracts_names_are_there() -> None:
     group_bys = "ai_service model status_code api_key config workspace provider prompt"
-    assert {d.name for d in GENERATIONS.dimensions} == set(group_bys.split(" "))
+    assert {d.name for d in GENERATIONS.dimensions} == {*group_bys.split(" "), "unpriced_reason"}
     columns = (
         "requests cost total_tokens avg_tokens avg_input_tokens avg_output_tokens avg_latency p95_latency p99_latency "
         "success_rate error_count cache_hit_rate last_seen first_seen"
     )
-    assert set(columns.split(" ")) | {"unpriced_requests"} == {m.name for m in public_measures(GENERATIONS)}
+    ours = "unpriced_requests priced_requests unpriced_tokens cost_low cost_high unbounded_requests"
+    assert {*columns.split(" "), *ours.split(" ")} == {m.name for m in public_measures(GENERATIONS)}
 
 
 def test_each_engine_spells_every_neutral_function() -> None:

@@ -118,6 +118,8 @@ COST = (
     Column("image_cost", _MONEY, "Cost of image tokens and generated images.", _CENTS, _OURS),
     Column("other_cost", _MONEY, "Cost of all that is not a token or an image.", _CENTS, _OURS),
     Column("cache_saved_cost", _MONEY, "What a gateway cache hit would have cost.", _CENTS, _OURS, since=2),
+    Column("cost_low", _MONEY, "The cost; without one, the usage at the lowest rates of its provider.", _CENTS, _OURS, since=4),
+    Column("cost_high", _MONEY, "The cost; without one, the usage at the highest rates of its provider; NULL when there is no bound.", _CENTS, _OURS, since=4),
     Column("price_id", _TEXT, "The price row that made computed_cost.", origin=_OURS),
     Column("unpriced_reason", _TEXT, "Why computed_cost is NULL; empty when it is not.", origin=_OURS),
 )
@@ -145,6 +147,15 @@ def _known(name: str) -> exp.Expr:
     return exp.Not(this=_missing(name))
 
 
+def _either(name: str) -> exp.Expr:
+    """A bound, or the cost for a row that was stored before there were bounds."""
+    return exp.Coalesce(this=column(name), expressions=[column("cost")])
+
+
+_UNPRICED_TOKENS = exp.Case(
+    ifs=[exp.If(this=_missing("cost"), true=column("total_units"))], default=exp.Literal.number(0)
+)
+
 DIMENSIONS = (
     Dimension("ai_service", "ai_org", "Provider slug."),
     Dimension("model", "ai_model", "Model that answered."),
@@ -154,12 +165,18 @@ DIMENSIONS = (
     Dimension("workspace", "workspace_slug", "Workspace."),
     Dimension("provider", "virtual_key", "Virtual key, which the console calls provider."),
     Dimension("prompt", "prompt_slug", "Prompt."),
+    Dimension("unpriced_reason", "unpriced_reason", "Why a request has no computed cost."),
 )
 
 MEASURES = (
     Measure("requests", _INT, call("GL_COUNT"), "Requests.", Unit.REQUESTS, additive=True),
     Measure("cost", _MONEY, call("GL_SUM_MONEY", "cost"), "Sum of the known costs; NULL when none is known.", _CENTS, additive=True, beside="unpriced_requests"),
     Measure("unpriced_requests", _INT, call("GL_COUNT_IF", _missing("cost")), "Requests without a cost.", Unit.REQUESTS, additive=True),
+    Measure("priced_requests", _INT, call("GL_COUNT_IF", _known("cost")), "Requests with a cost.", Unit.REQUESTS, additive=True, since=4),
+    Measure("unpriced_tokens", _INT, call("GL_SUM_INT", _UNPRICED_TOKENS), "Tokens of requests without a cost.", _TOKENS, additive=True, since=4),
+    Measure("cost_low", _MONEY, call("GL_SUM_MONEY", _either("cost_low")), "Least that the requests cost: known costs, and the others at the lowest rates of their provider.", _CENTS, additive=True, beside="unpriced_requests", since=4),
+    Measure("cost_high", _MONEY, call("GL_SUM_MONEY", _either("cost_high")), "Most that the requests cost: known costs, and the others at the highest rates of their provider.", _CENTS, additive=True, beside="unbounded_requests", since=4),
+    Measure("unbounded_requests", _INT, call("GL_COUNT_IF", exp.Is(this=_either("cost_high"), expression=exp.Null())), "Requests without a cost and without an upper bound of it: cost_high lacks them.", Unit.REQUESTS, additive=True, since=4),
     Measure("total_tokens", _INT, call("GL_SUM_INT", "total_units"), "Input and output tokens.", _TOKENS, additive=True),
     Measure("input_units", _INT, call("GL_SUM_INT", "req_units"), "Input tokens.", _TOKENS, additive=True, internal=True),
     Measure("output_units", _INT, call("GL_SUM_INT", "res_units"), "Output tokens.", _TOKENS, additive=True, internal=True),
@@ -206,6 +223,7 @@ FILTERS = (
     Filter("ai_org_model", Operator.MODEL_OF_PROVIDER, ("ai_org", "ai_model"), _TEXT, "Comma-separated provider__model pairs."),
     Filter("trace_id", _ONE_OF, ("trace_id",), _TEXT, "Comma-separated trace ids."),
     Filter("span_id", _ONE_OF, ("span_id",), _TEXT, "Comma-separated span ids."),
+    Filter("cost_source", _ONE_OF, ("cost_source",), _TEXT, "Comma-separated sources of the cost: computed, reported, cache, ptu."),
     Filter("cache_status", Operator.ONE_OF_IGNORING_CASE, ("cache_status",), _TEXT, "Comma-separated cache statuses, in any case."),
 )  # fmt: skip
 

@@ -104,6 +104,8 @@ class Measure:
     """True for a part of a ratio that no answer names."""
     beside: str = ""
     """Measure that every answer with this one holds too, so that a sum says what it lacks."""
+    since: int = 1
+    """The schema version that added it to the rollups, as a column."""
 
     def __post_init__(self) -> None:
         if not _WIRE_NAME.fullmatch(self.name):

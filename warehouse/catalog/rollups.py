@@ -3,6 +3,7 @@
 Only additive measures and first/last seen are kept; quantiles come exact from the rows.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from warehouse.catalog.generations import GENERATIONS
@@ -13,6 +14,16 @@ SOURCE_VERSION = "source_version"
 
 ROLLED_UP: tuple[Measure, ...] = tuple(measure for measure in GENERATIONS.measures if measure.merge)
 """The measures that every rollup keeps, each in a column of its name."""
+
+_DEFINED = hashlib.sha256("\n".join(f"{m.name}: {m.expression.sql()}" for m in ROLLED_UP).encode()).hexdigest()[:12]
+
+
+def label_of(fingerprint: str) -> str:
+    """What a day that is made now is labelled with: its rows' fingerprint, and how the measures are defined.
+
+    So a new or changed measure makes every day stale, and no sum is ever read that was not made.
+    """
+    return f"{fingerprint}/{_DEFINED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,7 @@ class Rollup:
 
 def _column(measure: Measure) -> Column:
     kind = Kind.MONEY_SUM if measure.kind is Kind.MONEY else measure.kind
-    return Column(measure.name, kind, measure.description, measure.unit, Origin.GATELEDGER)
+    return Column(measure.name, kind, measure.description, measure.unit, Origin.GATELEDGER, measure.since)
 
 
 def _rollup(name: str, keys: tuple[str, ...], *, hourly: bool = False) -> Rollup:
@@ -45,7 +56,10 @@ def _rollup(name: str, keys: tuple[str, ...], *, hourly: bool = False) -> Rollup
             *hour,
             *(_column(measure) for measure in ROLLED_UP),
             Column(
-                SOURCE_VERSION, Kind.TEXT, "Fingerprint of the day's rows that were summed.", origin=Origin.GATELEDGER
+                SOURCE_VERSION,
+                Kind.TEXT,
+                "Fingerprint of the day's rows that were summed, and of the measures.",
+                origin=Origin.GATELEDGER,
             ),
         ),
         sort_by=(*keys, "hour") if hourly else keys,

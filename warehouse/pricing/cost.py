@@ -10,6 +10,7 @@ import polars as pl
 
 from warehouse.catalog.generations import BUCKETS, COST
 from warehouse.pricing.book import PriceBook, UnpricedReason
+from warehouse.pricing.bounds import bounds
 from warehouse.pricing.cells import FACETS, NOTHING, Cell, cells_of
 from warehouse.pricing.columnar import MONEY, TARIFF, costs
 from warehouse.pricing.extras import has_units, metered
@@ -54,6 +55,8 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
     rows = rows.with_columns(_reason(rows).alias(_REASON))
     money = _settled(rows, tariffs)
     money = money.select(*_counted(money, policy), *_OWN, *_named(cells))
+    known = money.select(pl.coalesce("cost", "computed_cost")).to_series()
+    money = money.hstack(bounds(rows.with_columns(money["unpriced_reason"]), known, cell, cells, book))
     names = [column.name for column in COST]
     dropped = {"usage_known", *names}
     return frame.select(name for name in frame.columns if name not in dropped).hstack(money.select(names))

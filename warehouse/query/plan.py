@@ -9,7 +9,7 @@ from sqlglot import exp
 from warehouse.catalog import registry
 from warehouse.catalog.functions import call, column
 from warehouse.catalog.model import Dataset, Measure
-from warehouse.catalog.rollups import ROLLUP_OF, SOURCE_VERSION, Rollup
+from warehouse.catalog.rollups import ROLLUP_OF, SOURCE_VERSION, Rollup, label_of
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions
 from warehouse.query.compile import Split, measures_of, needed_parts
@@ -25,7 +25,7 @@ class RolledDay:
     """What a rollup holds of one day."""
 
     fingerprints: frozenset[str]
-    """What it was made from: one, when it is whole."""
+    """What it was made from, as labels: one, when it is whole."""
     rows: int
     summed: int
     """How many rows of the rolled up dataset it stands for."""
@@ -90,7 +90,7 @@ def pays(split: Split, held: Mapping[date, RolledDay]) -> bool:
 def freshness_of(fingerprints: Mapping[date, str], held: Mapping[date, RolledDay]) -> dict[date, bool]:
     """For each day of either: True when the rollup was made from exactly the rows that the day has now."""
     return {
-        day: day in held and day in fingerprints and held[day].fingerprints == frozenset({fingerprints[day]})
+        day: day in held and day in fingerprints and held[day].fingerprints == frozenset({label_of(fingerprints[day])})
         for day in fingerprints.keys() | held.keys()
     }
 
