@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from api.db import Database
+from warehouse.errors import ConfigurationError
 
 FOLDER = Path(__file__).parent
 LOCK_NAME = "gateledger.migrations"
@@ -18,12 +19,22 @@ LOCK_WAIT_S = 120
 
 
 def upgrade(database: Database) -> bool:
-    """Bring the database to the newest revision; True when something was done. Safe to race and to repeat."""
+    """Bring the database to the newest revision; True when something was done. Safe to race and to repeat.
+
+    Raises: ConfigurationError for a database that a newer gateledger has upgraded.
+    """
     config = _config()
-    newest = ScriptDirectory.from_config(config).get_current_head()
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_current_head()
     with database.engine.connect() as connection:
-        if _revision(connection) == newest:
-            return False
+        current = _revision(connection)
+    if current == newest:
+        return False
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise ConfigurationError(
+            f"The database is at revision {current}, which this gateledger does not know (its newest is {newest}): "
+            "it was upgraded by a newer one. Upgrade gateledger, or name another DATABASE_URL."
+        )
     with database.connection() as connection:
         _lock(connection)
         try:

@@ -43,6 +43,15 @@ def test_models_and_migrations_agree(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_database_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
+    database = database_in(tmp_path)
+    upgrade(database)
+    with database.connection() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="9999.*newer"):
+        upgrade(database)
+
+
 def test_many_processes_may_upgrade_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'race.db'}"
     code = (
