@@ -8,10 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
-from warehouse.sample.write import write_sample
 
 from api.cli.local import Local
-from api.cli.output import print_fields, print_rows, progress_bar, stderr
+from api.cli.output import print_fields, print_rows, progress_bar, stderr, stdout
 from api.cli.processes import run_together
 from api.cli.serve import API_PORT, PIPELINES_PORT, api_server, dagster_home, pipelines_server
 from api.organisations.service import Bootstrap
@@ -21,6 +20,7 @@ from warehouse.query.run import run_grouped
 from warehouse.query.scope import TenantScope
 from warehouse.query.spec import GroupedQuery, Order
 from warehouse.sample.spec import SampleSpec
+from warehouse.sample.write import write_sample
 
 DAYS_OF_LOGS, SEED = 3, 7
 WORKSPACES = ("Search", "Support", "Research")
@@ -148,10 +148,10 @@ def _addresses(made: Bootstrap, until: datetime, port: int, pipelines_port: int)
         "API": f"http://{HOST}:{port}",
         "Dagster": f"http://{HOST}:{pipelines_port}",
         "API key": made.api_key,
-        "try": example,
         "stop": "Ctrl-C",
     }
     print_fields("", fields)
+    stdout.print(f"\nTry:\n{example}\n", soft_wrap=True, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ from pipelines.assets.gateway_logs import gateway_logs
 from pipelines.assets.generations import generations
 from pipelines.assets.prices import model_prices
 from pipelines.assets.rollups import rollups
+from pipelines.metadata import describe_repricing
+from pipelines.partitions import selection_of
 from pipelines.resources import WRITES, Ledger
+from warehouse.rollups import build_rollups
 
 load_logs = dg.define_asset_job(
     "load_logs",
@@ -21,6 +24,32 @@ refresh_prices = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Read the price files and report what is in force.",
 )
+
+
+class RepriceConfig(dg.Config):
+    """Which requests are priced again; empty: all of them."""
+
+    since: str = ""
+    until: str = ""
+    provider: str = ""
+    model: str = ""
+    dry_run: bool = False
+
+
+@dg.op(pool=WRITES)
+def correct(context: dg.OpExecutionContext, ledger: Ledger, config: RepriceConfig) -> None:
+    """Correct what stored requests cost, by the prices known now, and bring rollups up to date."""
+    selection = selection_of(config.since, config.until, config.provider, config.model)
+    found = ledger.reprice(selection, is_dry=config.dry_run, say=context.log.info)
+    context.add_output_metadata(describe_repricing(found))
+    if not config.dry_run:
+        build_rollups(ledger.engine(), selection.window)
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Price stored requests again and correct what differs.")
+def reprice_requests() -> None:
+    """One op: it can be killed anywhere and run again."""
+    correct()
 
 
 @dg.op(pool=WRITES)

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
-from warehouse.ingest.load import LoadReport
 
 from warehouse.ingest.daily import DayInventory
+from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
 from warehouse.query.checks import Conservation, Freshness, UnpricedShare
+from warehouse.reprice.run import RepriceReport
 from warehouse.rollups import Difference
 
 Metadata = Mapping[str, Any]
@@ -58,6 +59,26 @@ def describe_load(report: LoadReport) -> Metadata:
         metadata["reasons"] = dg.MetadataValue.json(dict(report.reasons))
         metadata["quarantine"] = dg.MetadataValue.path(str(report.quarantine))
     return metadata
+
+
+def describe_repricing(found: RepriceReport) -> Metadata:
+    """What a re-pricing changed, in sum and by workspace and model."""
+    rows = [
+        f"| {one.workspace} | {one.provider} | {one.model} | {one.rows} | {one.old_cost:f} | {one.new_cost:f} "
+        f"| {one.difference:f} |"
+        for one in found.differences[:SHOWN]
+    ]
+    head = ["| workspace | provider | model | rows | old cents | new cents | difference |", "|---" * 7 + "|"]
+    return {
+        "re-pricing": found.reprice_id,
+        "requests": found.rows,
+        "corrections": found.corrections,
+        "written": not found.is_dry,
+        "settled from an earlier run": found.settled,
+        "old cents": f"{found.old_cost:f}",
+        "new cents": f"{found.new_cost:f}",
+        "differences": dg.MetadataValue.md("\n".join([*head, *rows])),
+    }
 
 
 def describe_rollups(built: Mapping[str, int], name: str) -> Metadata:

@@ -12,6 +12,8 @@ from warehouse.errors import ConfigurationError
 from warehouse.ingest.daily import DailyLogs, DayInventory
 from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
+from warehouse.reprice.rows import Selection
+from warehouse.reprice.run import RepriceReport
 
 WRITES = "warehouse_writes"
 """The pool of every run that writes to the warehouse (dagster.yaml gives pools one slot)."""
@@ -27,8 +29,12 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
         return self._local.engine
 
     def book(self) -> PriceBook:
-        """The price book in force."""
-        return self._local.book()
+        """The price book in force with all that was known before; what is new is recorded."""
+        return self._local.dated_book()
+
+    def reprice(self, selection: Selection, *, is_dry: bool, say: Callable[[str], None]) -> RepriceReport:
+        """Price stored requests again and correct those whose cost differs; `say` hears of each day."""
+        return self._local.reprice(selection, is_dry=is_dry, on_day=lambda day, rows: say(f"{day}: {rows} requests"))
 
     def now(self) -> datetime:
         """The present, in UTC."""
