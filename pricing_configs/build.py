@@ -1,14 +1,15 @@
 """Writes `pricing/<provider>.json` and `general/<provider>.json`: `python -m pricing_configs.build`.
 
-The prices come from the installed `genai-prices` package, under what `additions/` keeps by hand. The same inputs give
-the same bytes. Prints what changed since the last build; `--check` writes nothing and exits 1 when something would.
+The prices come from the installed `genai-prices` package, then from the extract of litellm's price table, both under
+what `additions/` keeps by hand. The same inputs give the same bytes. Prints what changed since the last build;
+`--check` writes nothing and exits 1 when something would.
 """
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from typing import Any
 from genai_prices.data import providers
 from genai_prices.types import ClauseEquals, ClauseOr, MatchLogic, ModelInfo, Provider
 
+from pricing_configs import litellm
 from pricing_configs.convert import default_entry, entry_of
+from pricing_configs.text import text_of
 
 HERE = Path(__file__).parent
 SLUGS: dict[str, tuple[str, ...]] = {
@@ -59,6 +62,10 @@ SLUGS: dict[str, tuple[str, ...]] = {
     "z-ai": ("zai",),
     "zhipu": ("zhipuai",),
 }
+REGIONAL = {"azure-ai", "bedrock"}
+"""Providers that resell models of others, at prices of their own by region."""
+ALL = sorted({*SLUGS, *litellm.PROVIDERS})
+"""Every provider that may get files."""
 _BY_ID: dict[str, Provider] = {provider.id: provider for provider in providers}
 
 
@@ -79,6 +86,47 @@ def pinned() -> tuple[str, str]:
     return f"genai-prices {installed}", source["as_of"]
 
 
+@cache
+def second_table() -> dict[str, dict[str, dict[str, Any]]]:
+    """Slug → model → what the extract of litellm says of it."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for key, fields in _load(HERE / "additions" / "litellm.json").items():
+        slug, _, name = key.partition(" ")
+        found.setdefault(slug, {})[name] = fields
+    return found
+
+
+def second_source(fields: Mapping[str, Any]) -> dict[str, str]:
+    """`source` and `as_of` of an entry that is made from the extract."""
+    source, page = read("sources.json")["litellm"], litellm.page_of(fields)
+    return {"source": f"litellm {source['version']}" + (f", {page}" if page else ""), "as_of": source["as_of"]}
+
+
+def second_prices(slug: str) -> dict[str, Any]:
+    """Entries for the names that only the extract lists.
+
+    A name that the package knows by a pattern has the package's entry where both say the same price of a token. Where
+    they differ nothing is said, but for `REGIONAL` providers: there the listed name is another region's price.
+    """
+    source, as_of = pinned()
+    first = [_BY_ID[provider_id] for provider_id in SLUGS.get(slug, ())]
+    entries: dict[str, Any] = {}
+    for name, fields in second_table().get(slug, {}).items():
+        entry = litellm.price_entry(fields)
+        model = next(filter(None, (provider.find_model(name) for provider in first)), None)
+        by_pattern = None if model is None else entry_of(model, free=False)
+        if entry is not None and by_pattern is not None and _token_prices(entry) == _token_prices(by_pattern):
+            entries[name] = by_pattern | {"source": source, "as_of": as_of}
+        elif entry is not None and (model is None or slug in REGIONAL):
+            entries[name] = entry | second_source(fields)
+    return entries
+
+
+def _token_prices(entry: Mapping[str, Any]) -> list[Any]:
+    rates = entry["pricing_config"]["pay_as_you_go"]
+    return [rates.get(rate) for rate in ("request_token", "response_token")]
+
+
 def names_of(model: ModelInfo) -> list[str]:
     """Names that the package lists for a model; patterns are not names."""
     name = model.id.removeprefix("regional.")
@@ -94,7 +142,7 @@ def _equals(match: MatchLogic) -> list[str]:
 def models_of(slug: str, extra_names: list[str]) -> dict[str, ModelInfo]:
     """Model name → what the package knows of it, for every name that the package itself takes for that model."""
     found: dict[str, ModelInfo] = {}
-    for provider_id in SLUGS[slug]:
+    for provider_id in SLUGS.get(slug, ()):
         provider = _BY_ID[provider_id]
         for model in provider.models:
             for name in names_of(model):
@@ -119,24 +167,29 @@ def pricing_file(slug: str) -> dict[str, Any]:
         for name, model in sorted(models_of(slug, read("names.json").get(slug, [])).items())
         if (entry := entry_of(model, free=name.endswith(":free") or model.id in free)) is not None
     }
-    additions = HERE / "additions" / f"{slug}.json"
-    entries |= _load(additions)
+    entries = second_prices(slug) | entries | _load(HERE / "additions" / f"{slug}.json")
     return {"default": default_entry() | {"source": "the formula of this project", "as_of": as_of}} | dict(
         sorted(entries.items())
     )
 
 
 def general_file(slug: str) -> dict[str, Any]:
-    """The capabilities file of a provider: what kind of model it is and how much context it takes."""
+    """The capabilities file of a provider, for every model that is priced: its kind, its context, what it takes."""
     source, as_of = pinned()
     known = models_of(slug, read("names.json").get(slug, []))
+    second = second_table().get(slug, {})
     entries: dict[str, Any] = {}
-    for name, model in sorted(known.items()):
-        entry: dict[str, Any] = {"name": model.name or name, "type": {"primary": kind_of(name), "supported": []}}
-        if model.context_window:
+    priced = pricing_file(slug)
+    for name in sorted({*known, *priced} - {"default"}):
+        model, fields = known.get(name), second.get(name, {})
+        said = litellm.capability_entry(fields)
+        entry: dict[str, Any] = {"name": (model.name if model else "") or name}
+        entry["type"] = said.pop("type", None) or {"primary": kind_of(name), "supported": []}
+        if model and model.context_window:
             entry["context_window"] = model.context_window
-        entries[name] = entry | {"source": source, "as_of": as_of}
-    title = _BY_ID[SLUGS[slug][0]].name
+        sources = [source] * bool(model) + [second_source(fields)["source"]] * bool(fields)
+        entries[name] = said | entry | {"source": "; ".join(sources) or priced[name]["source"], "as_of": as_of}
+    title = _BY_ID[SLUGS[slug][0]].name if slug in SLUGS else slug
     return {"name": slug, "description": f"Models of {title}."} | entries
 
 
@@ -148,23 +201,6 @@ def kind_of(name: str) -> str:
         "imagen": "image", "sora": "video", "veo": "video",
     }  # fmt: skip
     return next((kind for part, kind in kinds.items() if part in name.lower()), "chat")
-
-
-def text_of(file: Mapping[str, Any]) -> str:
-    """The text of a file: one line per model, so that a changed price is a changed line."""
-    lines = [
-        f"{json.dumps(key)}: {json.dumps(value, default=_marked, ensure_ascii=False)}" for key, value in file.items()
-    ]
-    return _MARKED.sub(r"\1", "{\n" + ",\n".join(lines) + "\n}\n")
-
-
-_MARKED = re.compile(r'"<number>([0-9.]+)"')
-
-
-def _marked(number: object) -> str:
-    """A Decimal as text that becomes a plain JSON number, digit by digit."""
-    assert isinstance(number, Decimal)  # noqa: S101 - nothing else in a price file needs it
-    return f"<number>{number:f}"
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -196,19 +232,20 @@ def main(arguments: list[str]) -> int:
         ("general", general_file),
     )
     changed = models = 0
-    for slug in SLUGS:
+    slugs = [slug for slug in ALL if len(pricing_file(slug)) > 1]
+    for slug in slugs:
         for folder, make in kinds:
             file = make(slug)
             changed += write(HERE / folder, slug, file, check=check)
             models += len(file) - 1 if folder == "pricing" else 0
     for folder, _ in kinds:
         for path in sorted((HERE / folder).glob("*.json")):
-            if path.stem not in SLUGS:
+            if path.stem not in slugs:
                 print(f"- {folder}/{path.stem}")
                 changed += 1
                 if not check:
                     path.unlink()
-    print(f"{len(SLUGS)} providers, {models} models, {changed} changes")
+    print(f"{len(slugs)} providers, {models} models, {changed} changes")
     return 1 if check and changed else 0
 
 

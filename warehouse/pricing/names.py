@@ -54,6 +54,21 @@ PROVIDER_ALIASES: Mapping[str, str] = MappingProxyType(
         "hugging-face": "huggingface",
         "mini-max": "minimax",
         "eleven-labs": "elevenlabs",
+        "deep-infra": "deepinfra",
+        "oci": "oracle",
+        "lambda-ai": "lambda",
+        "snowflake": "cortex",
+        "snowflake-cortex": "cortex",
+        "stability": "stability-ai",
+        "recraft": "recraft-ai",
+        "fal": "fal-ai",
+        "featherless": "featherless-ai",
+        "friendli": "friendliai",
+        "vercel-ai-gateway": "vercel",
+        "alibaba-cloud": "dashscope",
+        "sambanova-cloud": "sambanova",
+        "gmi-cloud": "gmi",
+        "weights-and-biases": "wandb",
     }
 )
 """Other names of a provider → the name of its price file."""
