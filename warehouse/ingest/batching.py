@@ -70,11 +70,12 @@ def make_batch(
     reads = [read for read in reads if read.piece is not None]
     dataset = _pieces(reads)[0].dataset
     owners = [owner]
-    raw = _raw_frame(dataset, reads, owners)
-    normalised = normalise(raw, dataset, owners, constants)
+    raws = _raw_frames(dataset, reads, owners)
+    parts = [normalise(raw, dataset, owners, constants) for raw in raws]
     rejects = [_reject(reads[number], index, error) for number, index, error in _bad(reads)]
-    rejects += [_reject(reads[n], index, BadRecord(reason, detail)) for n, index, reason, detail in normalised.rejects]
-    frame = normalised.frame
+    wrong = [one for part in parts for one in part.rejects]
+    rejects += [_reject(reads[number], index, BadRecord(reason, detail)) for number, index, reason, detail in wrong]
+    frame = pl.concat([part.frame for part in parts]) if len(parts) > 1 else parts[0].frame
     if dataset is GENERATIONS:
         frame = price(frame, pricing.book, pricing.policy)
     name = batch_id(dataset.name, frame["id"], frame["created_at"])
@@ -99,10 +100,16 @@ def _source_names(reads: Sequence[Read]) -> pl.Expr:
 
 
 def to_arrow(frame: pl.DataFrame, dataset: Dataset) -> pa.Table:
-    """The frame as the dataset's Arrow table."""
+    """The frame as the dataset's Arrow table; a column that no record can fill is empty."""
     schema = arrow_schema(dataset)
-    table = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.newest())
-    return table.cast(schema)
+    absent = [field for field in schema if field.name not in frame.columns]
+    given = frame.select(name for name in schema.names if name in frame.columns)
+    table = given.to_arrow(compat_level=pl.CompatLevel.newest())
+    for field in absent:
+        is_list = pa.types.is_list(field.type)
+        empty = pa.array([[]], field.type).take([0] * frame.height) if is_list else pa.nulls(frame.height, field.type)
+        table = table.append_column(field, empty)
+    return table.select(schema.names).cast(schema)
 
 
 def conflict_rejects(batch: Priced, ids: Iterable[str]) -> list[Reject]:
@@ -119,21 +126,22 @@ def reasons_of(rejects: Iterable[Reject]) -> Counter[str]:
     return Counter(reject.reason for reject in rejects)
 
 
-def _raw_frame(dataset: Dataset, reads: Sequence[Read], owners: list[Ownership]) -> pl.DataFrame:
-    schema = raw_schema(dataset)
-    frames: list[pl.DataFrame] = []
+def _raw_frames(dataset: Dataset, reads: Sequence[Read], owners: list[Ownership]) -> list[pl.DataFrame]:
+    """The raw rows of all pieces: a frame for each way in which sources were read (as text, or typed)."""
+    alike: dict[object, list[pl.DataFrame]] = {}
     singles: list[Mapping[str, object]] = []
     for number, piece in enumerate(_pieces(reads)):
         owner = _owner(piece, owners)
         if piece.frame is not None:
-            frames.append(
-                piece.frame.with_columns(_place(PIECE, number), pl.col(INDEX).cast(pl.Int64), _place(OWNER, owner))
-            )
+            index = pl.col(INDEX).cast(pl.Int64)
+            frame = piece.frame.with_columns(_place(PIECE, number), index, _place(OWNER, owner))
+            alike.setdefault(tuple(frame.schema.items()), []).append(frame)
         singles += [{PIECE: number, INDEX: index, OWNER: owner, **row} for index, row in piece.rows]
-    whole = schema | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
+    frames = [pl.concat(group) if len(group) > 1 else group[0] for group in alike.values()]
     if singles or not frames:
+        whole = raw_schema(dataset) | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
         frames.append(pl.from_dicts(singles, schema=whole) if singles else pl.DataFrame(schema=whole))
-    return pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
+    return frames
 
 
 def _pieces(reads: Sequence[Read]) -> list[Piece]:

@@ -15,12 +15,12 @@ from warehouse.ingest.fields import (
     LISTS,
     METADATA_KEY,
     METADATA_VALUE,
-    PROMOTED,
     REPORTED_COST_FIELDS,
     raw_schema,
     text_fields,
 )
 from warehouse.ingest.ownership import Ownership
+from warehouse.ingest.promoted import with_promoted
 from warehouse.ingest.quantities import settle_quantities
 from warehouse.ingest.units import settle_units
 
@@ -193,37 +193,4 @@ def _metadata(frame: pl.DataFrame, problems: values.Problems) -> pl.DataFrame:
         frame = frame.with_columns(pl.when(~uneven).then(pl.col(METADATA_KEY, METADATA_VALUE)).otherwise(empty))
     if frame.select(pl.col(METADATA_VALUE).explode(empty_as_null=False).is_null().any()).item():
         frame = frame.with_columns(pl.col(METADATA_VALUE).list.eval(pl.element().fill_null("")))
-    return _promoted_to_lists(_promoted_to_columns(frame))
-
-
-def _promoted_to_columns(frame: pl.DataFrame) -> pl.DataFrame:
-    """A promoted column that is NULL takes the value of its metadata key."""
-    pairs = frame.lazy().select(METADATA_KEY, METADATA_VALUE).with_row_index("row")
-    if not frame.select(pl.col(METADATA_KEY).explode(empty_as_null=False).is_in(PROMOTED).any()).item():
-        return frame
-    flat = (
-        pairs.explode(METADATA_KEY, METADATA_VALUE)
-        .filter(pl.col(METADATA_KEY).is_in(PROMOTED), pl.col(METADATA_VALUE).str.strip_chars() != "")
-        .unique(["row", METADATA_KEY], keep="first", maintain_order=True)
-        .collect()
-    )
-    empty = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
-    found: list[pl.Expr] = []
-    for name in PROMOTED:
-        mine = flat.filter(pl.col(METADATA_KEY) == name)
-        column = empty.clone().scatter(mine["row"], mine[METADATA_VALUE])
-        found.append(pl.coalesce(name, pl.lit(column)).alias(name))
-    return frame.with_columns(found)
-
-
-def _promoted_to_lists(frame: pl.DataFrame) -> pl.DataFrame:
-    """A promoted column whose key is not in the metadata is added there."""
-    is_new = [pl.col(name).is_not_null() & ~pl.col(METADATA_KEY).list.contains(name) for name in PROMOTED]
-    if not frame.select(pl.any_horizontal(is_new).any()).item():
-        return frame
-    keys = [pl.when(new).then(pl.lit(name)) for new, name in zip(is_new, PROMOTED, strict=True)]
-    items = [pl.when(new).then(pl.col(name)) for new, name in zip(is_new, PROMOTED, strict=True)]
-    return frame.with_columns(
-        pl.concat_list(METADATA_KEY, *keys).list.drop_nulls().alias(METADATA_KEY),
-        pl.concat_list(METADATA_VALUE, *items).list.drop_nulls().alias(METADATA_VALUE),
-    )
+    return with_promoted(frame)

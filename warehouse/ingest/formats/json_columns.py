@@ -1,18 +1,23 @@
 """JSON records whose fields are columns: whole chunks at once where they are clean, one by one where not.
 
-The fast way reads every field as text with Polars, which fails on a line that is no JSON object. What it could get
-wrong (an object where text should be, a number for an id, half a character, a map of metadata) is found afterwards,
-and just those records are read again one by one, with exact rules.
+The fast way lets Polars read a chunk with the types that the first records of its source have. Polars fails on a line
+that is no JSON object and on a value of another type; then the chunk is read as text, and when that fails too, record
+by record. What reading as text could get wrong (an object where text should be, a number for an id, half a character,
+a map of metadata) is found afterwards, and just those records are read again one by one, with exact rules.
 """
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
+from typing import cast
 
 import polars as pl
 
-from warehouse.catalog.model import Dataset
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.model import Dataset, Kind
 from warehouse.ingest.fields import (
+    FIELDS,
     LISTS,
     LONE_SURROGATE,
     METADATA_FIELD,
@@ -35,21 +40,58 @@ from warehouse.ingest.records import BadRecord, Piece, RawRow
 
 _LISTS = pl.List(pl.String())
 _METADATA = pl.Struct({"key": _LISTS, "value": _LISTS})
-_SPECIAL = frozenset((METADATA_FIELD, UNITS_FIELD, *LISTS, "id"))
 _ALTERNATIVE_ID = "_id"
 _NOT_A_NAME = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$"
+_NESTED = r"^[\[{]"
+_MOST_FAILURES = 3
+_NOT_PLAIN = (METADATA_FIELD, UNITS_FIELD, *LISTS)
+_PAIRS: tuple[tuple[str, tuple[str, str], tuple[str, str], Callable[[object], tuple[list[str], list[str]]]], ...] = (
+    (METADATA_FIELD, (METADATA_KEY, METADATA_VALUE), ("key", "value"), metadata_lists),
+    (UNITS_FIELD, (UNIT_NAME, UNIT_QUANTITY), ("name", "quantity"), unit_lists),
+)
+"""(the field that holds both lists, the lists, what the field calls them, what reads them)."""
+_NUMBERS = frozenset(c.name for c in GENERATIONS.columns if c.kind is Kind.INTEGER and c.name in FIELDS["generations"])
+_FLAGS = frozenset(c.name for c in GENERATIONS.columns if c.kind is Kind.BOOLEAN)
 
 
 def columns_of(dataset: Dataset) -> dict[str, str]:
     """Our raw column → the field of the same name; metadata and units also as one field each."""
-    names = raw_schema(dataset)
-    wholes = (METADATA_FIELD, *((UNITS_FIELD,) if UNIT_NAME in names else ()))
-    return {name: name for name in (*names, *wholes)}
+    wholes = (METADATA_FIELD, UNITS_FIELD) if UNIT_NAME in raw_schema(dataset) else (METADATA_FIELD,)
+    return {name: name for name in (*raw_schema(dataset), *wholes)}
 
 
-def read_chunk(chunk: JsonLines, columns: Mapping[str, str]) -> Iterator[Piece]:
+@dataclass
+class Plan:
+    """How the chunks of a source are read: our column → its field, and fields that are not read as text."""
+
+    columns: Mapping[str, str]
+    typed: Mapping[str, pl.DataType] = field(default_factory=dict[str, pl.DataType])
+    failures: int = 0
+
+    @property
+    def theirs(self) -> frozenset[str]:
+        return frozenset(self.columns.values())
+
+
+def plan_of(columns: Mapping[str, str], samples: Sequence[Mapping[str, object]]) -> Plan:
+    """The plan for a source whose first records are `samples`: numbers that are numbers there are read as such."""
+    named_once = {theirs for theirs in columns.values() if list(columns.values()).count(theirs) == 1}
+    typed: dict[str, pl.DataType] = {}
+    for name, theirs in columns.items():
+        if theirs not in named_once or name not in _NUMBERS | _FLAGS:
+            continue
+        given = [value for record in samples if (value := record.get(theirs)) is not None]
+        if name in _FLAGS and given and all(isinstance(value, bool) for value in given):
+            typed[theirs] = pl.Boolean()
+        elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
+            typed[theirs] = pl.Float64()
+    return Plan(columns, typed)
+
+
+def read_chunk(chunk: JsonLines, plan: Plan) -> Iterator[Piece]:
     """The pieces of a chunk; together they hold each record once."""
-    frame = _read_fast(chunk, columns)
+    columns = plan.columns
+    frame = _read_fast(chunk, plan)
     if frame is None:
         yield read_rows(chunk, lambda original: row_of(parse_object(original.data), columns))
         return
@@ -66,52 +108,70 @@ def row_of(record: Mapping[str, object], columns: Mapping[str, str]) -> RawRow:
     """The raw row of a record. Raises: BadRecord."""
     row: dict[str, str | list[str] | None] = {}
     for name, theirs in columns.items():
-        if name not in _SPECIAL:
+        if name not in _NOT_PLAIN and name != "id":
             row[name] = as_text(name, record.get(theirs))
     if "id" in columns:
         row["id"] = identifier("id", record.get(columns["id"], record.get(_ALTERNATIVE_ID)))
-    row[METADATA_KEY], row[METADATA_VALUE] = metadata_lists(
-        _pair_of(record, columns, METADATA_FIELD, (METADATA_KEY, METADATA_VALUE))
-    )
-    if not columns.keys().isdisjoint((UNITS_FIELD, UNIT_NAME, UNIT_QUANTITY)):
-        units = _pair_of(record, columns, UNITS_FIELD, (UNIT_NAME, UNIT_QUANTITY))
-        row[UNIT_NAME], row[UNIT_QUANTITY] = unit_lists(units)
+    for whole, (first, second), parts, lists_of in _PAIRS:
+        if {whole, first, second} & columns.keys():
+            found = _parallel(record, columns, (first, second))
+            given = record.get(columns[whole]) if found is None and whole in columns else found
+            row[first], row[second] = lists_of(given if found is None else dict(zip(parts, found, strict=True)))
     return row
 
 
-def _pair_of(record: Mapping[str, object], columns: Mapping[str, str], whole: str, parts: tuple[str, str]) -> object:
-    """What a record says under one name, or under the names of two parallel lists."""
-    flat = {name.partition(".")[2]: record.get(columns[name]) if name in columns else None for name in parts}
-    if all(value is None for value in flat.values()):
-        return record.get(columns[whole]) if whole in columns else None
-    if not all(isinstance(value, list) for value in flat.values()):
-        raise BadRecord(f"{parts[0]} and {parts[1]} are not lists")
-    return flat
-
-
-def _read_fast(chunk: JsonLines, columns: Mapping[str, str]) -> pl.DataFrame | None:
-    """All fields as text, or None where a line of the chunk needs a closer look."""
-    if (b"\\ud" in chunk.data or b"\\uD" in chunk.data) and LONE_SURROGATE.search(chunk.data):
+def _parallel(
+    record: Mapping[str, object], columns: Mapping[str, str], names: tuple[str, str]
+) -> tuple[list[object], list[object]] | None:
+    """Two parallel lists that are fields of their own; None where neither is there."""
+    first, second = (record.get(columns[name]) if name in columns else None for name in names)
+    if first is None and second is None:
         return None
+    if not isinstance(first, list) or not isinstance(second, list):
+        raise BadRecord(f"{names[0]} and {names[1]} are not lists")
+    return cast("list[object]", first), cast("list[object]", second)
+
+
+def _read_fast(chunk: JsonLines, plan: Plan) -> pl.DataFrame | None:
+    """All fields, or None where a line of the chunk needs a closer look."""
+    has_escapes = b"\\" in chunk.data
+    if has_escapes and LONE_SURROGATE.search(chunk.data):
+        return None
+    if plan.failures < _MOST_FAILURES and plan.typed:
+        frame = _read(chunk, plan, plan.typed, has_escapes=has_escapes)
+        if frame is not None:
+            return frame
+        plan.failures += 1
+    return _read(chunk, plan, {}, has_escapes=has_escapes)
+
+
+def _read(chunk: JsonLines, plan: Plan, typed: Mapping[str, pl.DataType], *, has_escapes: bool) -> pl.DataFrame | None:
     schema: dict[str, pl.DataType] = {}
-    for name, theirs in columns.items():
-        kind = _METADATA if name == METADATA_FIELD else _LISTS if name in LISTS else pl.String()
-        if schema.setdefault(theirs, kind) != kind:
+    for name, theirs in plan.columns.items():
+        kind = _kind_of(name, has_escapes=has_escapes)
+        if schema.setdefault(theirs, typed.get(theirs, kind)) != typed.get(theirs, kind):
             return None
-    if "id" in columns:
+    if "id" in plan.columns:
         schema.setdefault(_ALTERNATIVE_ID, pl.String())
     try:
         frame = pl.read_ndjson(io.BytesIO(chunk.data), schema=schema)
+        if METADATA_FIELD in plan.columns and not has_escapes:
+            frame = frame.with_columns(pl.col(plan.columns[METADATA_FIELD]).str.json_decode(_METADATA))
     except pl.exceptions.PolarsError:
         return None
-    return frame.with_row_index("_index") if frame.height == chunk.count else None
+    return frame.rechunk().with_row_index("_index") if chunk.has_counted(frame.height) else None
+
+
+def _kind_of(name: str, *, has_escapes: bool) -> pl.DataType:
+    """How a field is read when it is not typed. Objects as text come without escapes, and are cheaper to read so."""
+    if name == METADATA_FIELD:
+        return _METADATA if has_escapes else pl.String()
+    return _LISTS if name in LISTS else pl.String()
 
 
 def _doubtful(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.Series | None:
     """True for records that the fast way may have got wrong; None where there are none."""
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String()]
-    starts = frame.select(pl.col(texts).str.contains(r"^[\[{]").any()).row(0)
-    found = [frame[name].str.contains(r"^[\[{]") for name, hit in zip(texts, starts, strict=True) if hit]
+    found = [frame[name].str.contains(_NESTED) for name in _with_brackets(frame)]
     if "id" in columns:
         names = {columns["id"], _ALTERNATIVE_ID}
         found += [frame[name].str.contains(_NOT_A_NAME) for name in names]
@@ -119,20 +179,29 @@ def _doubtful(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.Series | No
     if UNITS_FIELD in columns:
         found.append(frame[columns[UNITS_FIELD]].is_not_null())
     if METADATA_FIELD in columns:
-        given = frame[columns[METADATA_FIELD]]
-        found.append(given.is_not_null() & given.struct.field("key").is_null())
-        found.append(given.is_not_null() & given.struct.field("value").is_null())
-        found.append(_nested(given.struct.field("value")))
+        whole = frame[columns[METADATA_FIELD]]
+        found += [whole.is_not_null() & whole.struct.field(part).is_null() for part in ("key", "value")]
+        found.append(_nested(whole.struct.field("value")))
     found = [mask.fill_null(value=False) for mask in found if mask.any()]
     return reduce(lambda a, b: a | b, found) if found else None
+
+
+def _with_brackets(frame: pl.DataFrame) -> list[str]:
+    """The text columns in which a value begins with a bracket."""
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String()]
+    # Only a text that begins with a brace or sorts after one makes the largest value of a column this large.
+    largest = frame.select(pl.col(texts).max()).row(0)
+    braces = {name for name, value in zip(texts, largest, strict=True) if value is not None and value >= "{"}
+    brackets = frame.select(pl.col(texts).str.starts_with("[").any()).row(0)
+    return [name for name, hit in zip(texts, brackets, strict=True) if hit or name in braces]
 
 
 def _nested(lists: pl.Series) -> pl.Series:
     """True where an element of a list is the text of an object or a list."""
     flat = lists.explode(empty_as_null=False)
-    if not flat.str.contains(r"^[\[{]").any():
+    if not flat.str.contains(_NESTED).any():
         return pl.repeat(value=False, n=len(lists), dtype=pl.Boolean, eager=True)
-    return lists.list.eval(pl.element().str.contains(r"^[\[{]").any()).list.first().fill_null(value=False)
+    return lists.list.eval(pl.element().str.contains(_NESTED).any()).list.first().fill_null(value=False)
 
 
 def _raw(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
@@ -140,7 +209,7 @@ def _raw(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
     for name, theirs in columns.items():
         if name == "id":
             picked.append(pl.coalesce(*dict.fromkeys((theirs, _ALTERNATIVE_ID))).alias("id"))
-        elif name not in _SPECIAL:
+        elif name not in (METADATA_FIELD, UNITS_FIELD, METADATA_KEY, METADATA_VALUE):
             picked.append(pl.col(theirs).alias(name))
     if "id" not in columns:
         picked.append(pl.lit(None, dtype=pl.String).alias("id"))
@@ -150,7 +219,6 @@ def _raw(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
             places.append(pl.col(columns[METADATA_FIELD]).struct.field(part))
         if places:
             picked.append(pl.coalesce(places).alias(name))
-    picked += [pl.col(columns[name]).alias(name) for name in (UNIT_NAME, UNIT_QUANTITY) if name in columns]
     return frame.select(picked)
 
 
