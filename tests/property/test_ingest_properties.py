@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.factories.records import ACME, NOW, PRICING, batch_of, lines, metric
 from warehouse.catalog.generations import BUCKETS
 from warehouse.errors import InvalidInput, SourceError
+from warehouse.ingest.asked import Makes
 from warehouse.ingest.batching import make_batch
 from warehouse.ingest.credentials import without_credentials
 from warehouse.ingest.formats.base import ReadOptions
@@ -40,7 +41,7 @@ REPORTS = st.builds(
 
 @given(REPORTS, st.booleans())
 def test_buckets_are_disjoint_whatever_a_provider_reports(report, is_image) -> None:
-    usage = usage_of(report, is_image_output=is_image)
+    usage = usage_of(report, Makes.IMAGES if is_image else Makes.TEXT)
     if usage is None:
         return
     assert min(usage.buckets.values()) >= 0

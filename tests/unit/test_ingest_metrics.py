@@ -314,3 +314,46 @@ def test_a_damaged_stream_keeps_what_came_before_the_damage() -> None:
 def test_an_unknown_format_is_named_with_the_known_ones() -> None:
     with pytest.raises(UnknownName, match="metrics"):
         batch_of(lines(metric()), form="metricz")
+
+
+def test_what_was_used_beside_tokens_is_stored_in_any_spelling() -> None:
+    given = [
+        {"extra_units": {"web_search": 2, "audio_seconds": 8.470000267028809}},
+        {"extra_units": [{"unit": "web_search", "quantity": "2.50"}, {"name": "maps", "quantity": 0}]},
+        {"units.name": ["file_search"], "units.quantity": [1e-6]},
+        {"units.name": [], "units.quantity": []},
+        {},
+    ]
+    batch = batch_of(lines(*(metric(number, **fields) for number, fields in enumerate(given))))
+    rows = sorted(batch.table.to_pylist(), key=lambda row: row["id"])
+    assert [(row["units.name"], row["units.quantity"]) for row in rows] == [
+        (["web_search", "audio_seconds"], ["2", "8.47"]),
+        (["web_search"], ["2.5"]),
+        (["file_search"], ["0.000001"]),
+        ([], []),
+        ([], []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"extra_units": {"web_search": -1}}, "units.quantity is negative"),
+        ({"extra_units": {"web_search": "many"}}, "units.quantity is not a number"),
+        ({"extra_units": {"web_search": 1e15}}, "units.quantity is absurdly large"),
+        ({"extra_units": {"Web Search": 1}}, "units.name is not lower case words joined by _"),
+        ({"extra_units": 5}, "units are not an object"),
+        ({"units.name": ["a", "b"], "units.quantity": ["1"]}, None),
+    ],
+)
+def test_units_that_make_no_sense_are_refused(fields, reason) -> None:
+    batch = batch_of(lines(metric(0, **fields), metric(1)))
+    assert batch.table.num_rows == 1
+    assert reason is None or reasons(batch) == [reason]
+
+
+def test_a_tier_has_one_name() -> None:
+    modes = ["Priority", "default", "PROVISIONED_THROUGHPUT", "something"]
+    batch = batch_of(lines(*(metric(number, execution_mode=mode) for number, mode in enumerate(modes))))
+    rows = sorted(batch.table.to_pylist(), key=lambda row: row["id"])
+    assert [row["execution_mode"] for row in rows] == ["priority", None, "provisioned", "something"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from warehouse.ingest.asked import Asked, Makes
 from warehouse.ingest.bodies import answer_of
 from warehouse.ingest.records import BadRecord
 from warehouse.ingest.units import INPUT_BUCKETS, OUTPUT_BUCKETS
@@ -201,7 +202,7 @@ def test_a_count_that_is_none_is_refused(value) -> None:
 
 
 def test_output_of_an_image_request_without_details_is_image_tokens() -> None:
-    usage = usage_of({"input_tokens": 5, "output_tokens": 100, "input_tokens_details": {}}, is_image_output=True)
+    usage = usage_of({"input_tokens": 5, "output_tokens": 100, "input_tokens_details": {}}, Makes.IMAGES)
     assert usage is not None
     assert usage.buckets["image_output_tokens"] == 100
 
@@ -224,21 +225,21 @@ RESPONSES_SSE = (
 
 
 def test_the_usage_of_a_stream_is_in_its_last_chunks() -> None:
-    answer = answer_of(OPENAI_STREAM, is_image=False)
+    answer = answer_of(OPENAI_STREAM)
     assert answer.model == "gpt-4o-2024-08-06"
     assert answer.usage is not None
     assert (answer.usage.req_units, answer.usage.res_units) == (3, 4)
 
 
 def test_the_usage_of_an_event_stream_is_put_together_from_its_events() -> None:
-    answer = answer_of(ANTHROPIC_SSE, is_image=False)
+    answer = answer_of(ANTHROPIC_SSE)
     assert answer.model == "claude-x"
     assert answer.usage is not None
     assert (answer.usage.req_units, answer.usage.res_units) == (15, 42)
 
 
 def test_a_stream_of_responses_tells_its_tier_and_its_searches() -> None:
-    answer = answer_of(RESPONSES_SSE, is_image=False)
+    answer = answer_of(RESPONSES_SSE)
     assert answer.usage is not None
     assert (answer.usage.req_units, answer.tier, dict(answer.units)) == (9, "flex", {"web_search": 1})
 
@@ -249,23 +250,20 @@ def test_stream_chunks_of_google_and_bedrock() -> None:
             {"modelVersion": "gemini-2.5-pro", "usageMetadata": {"promptTokenCount": 4, "totalTokenCount": 4}},
             {"usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 6, "totalTokenCount": 10}},
         ],
-        is_image=False,
     )
     assert google.usage is not None
     assert (google.model, google.usage.req_units, google.usage.res_units) == ("gemini-2.5-pro", 4, 6)
-    bedrock = answer_of(
-        [{"messageStart": {}}, {"metadata": {"usage": {"inputTokens": 1, "outputTokens": 2}}}], is_image=False
-    )
+    bedrock = answer_of([{"messageStart": {}}, {"metadata": {"usage": {"inputTokens": 1, "outputTokens": 2}}}])
     assert bedrock.usage is not None
     assert (bedrock.usage.req_units, bedrock.usage.res_units) == (1, 2)
 
 
 def test_images_that_were_made_are_counted() -> None:
-    answer = answer_of({"created": 1, "data": [{"url": "a"}, {"b64_json": "b"}]}, is_image=True)
+    answer = answer_of({"created": 1, "data": [{"url": "a"}, {"b64_json": "b"}]}, Asked("/v1/images/generations"))
     assert (answer.images, answer.usage) == (2, None)
 
 
 @pytest.mark.parametrize("body", [None, "", "not json", "{broken", 5, [], {}, "data: {broken\n\n"])
 def test_a_body_that_says_nothing_is_no_error(body) -> None:
-    answer = answer_of(body, is_image=False)
+    answer = answer_of(body)
     assert (answer.model, answer.usage) == (None, None)

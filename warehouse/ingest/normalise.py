@@ -22,6 +22,7 @@ from warehouse.ingest.fields import (
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.promoted import with_promoted
 from warehouse.ingest.quantities import settle_quantities
+from warehouse.ingest.served import MODES, STANDARD
 from warehouse.ingest.units import settle_units
 
 PIECE, INDEX, OWNER = "_piece", "_index", "_owner"
@@ -148,8 +149,9 @@ def _generations(frame: pl.DataFrame, constants: Mapping[str, str], problems: va
     )
     status = pl.col("response_status_code")
     frame = frame.with_columns(pl.coalesce("is_success", status.is_between(200, 299)))
-    modes = pl.col("execution_mode").str.to_lowercase()
-    return settle_units(settle_quantities(frame, problems).with_columns(modes))
+    modes: dict[str, str | None] = {**MODES, **dict.fromkeys(STANDARD)}
+    mode = pl.col("execution_mode").str.to_lowercase().replace(modes)
+    return settle_units(settle_quantities(frame, problems).with_columns(mode))
 
 
 def _numbers(frame: pl.DataFrame, ms_per_unit: int, problems: values.Problems) -> list[pl.Series]:

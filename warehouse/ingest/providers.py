@@ -26,7 +26,10 @@ _HOSTS: tuple[tuple[str, str], ...] = (
 _MODEL_IN_PATH = re.compile(
     r"/(?:models|model|deployments)/([^/?]+?)(?::[a-zA-Z]+Content|:predict|:rawPredict)?(?:/|$)"
 )
-_REGION = re.compile(r"^(?:bedrock[a-z-]*\.([a-z0-9-]+)\.amazonaws\.com|([a-z0-9-]+)-aiplatform\.googleapis\.com)$")
+_REGION = re.compile(
+    r"^(?:bedrock[a-z-]*\.([a-z0-9-]+)\.amazonaws\.com|([a-z0-9-]+)-aiplatform\.googleapis\.com|([a-z]{2})\.api\.openai\.com)$"
+)
+_LOCATION = re.compile(r"/locations/([a-z][a-z0-9-]*)/")
 
 
 def provider_of(url: str | None) -> str | None:
@@ -42,8 +45,8 @@ def model_of(url: str | None) -> str | None:
 
 
 def region_of(url: str | None) -> str | None:
-    """The cloud region in the host of a Bedrock or Vertex AI URL."""
-    found = _REGION.match(_host(url))
+    """The region in an URL of Bedrock, Vertex AI or OpenAI: in its host, else the location in its path."""
+    found = _REGION.match(_host(url)) or (_LOCATION.search(url) if url else None)
     return next((one for one in found.groups() if one), None) if found else None
 
 

@@ -5,14 +5,19 @@ The rule of every shape here: no bucket is negative, the input buckets sum to `r
 Source: dataplane contract 5.5 (which counts include which).
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from warehouse.ingest.asked import Makes
 from warehouse.ingest.records import BadRecord
 from warehouse.ingest.units import INPUT_BUCKETS, OUTPUT_BUCKETS
 
 Report = Mapping[str, object]
+
+_GOOGLE_SNAKE = {"total_token_count", "candidates_token_count", "thoughts_token_count", "cached_content_token_count"}
+_CAMEL = re.compile(r"_([a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +54,49 @@ class _Output:
     image: int = 0
 
 
-def usage_of(report: Report, *, is_image_output: bool = False) -> Usage | None:
+def usage_of(report: Report, makes: Makes = Makes.TEXT) -> Usage | None:
     """The usage in a provider's report, whichever shape it has; None where it counts no tokens.
 
-    `is_image_output` says that output without details is image tokens. Raises: BadRecord for a count that is none.
+    `makes` says what tokens of output are that come without details. Raises: BadRecord for a count that is none.
     """
+    if _GOOGLE_SNAKE & report.keys():
+        report = {_CAMEL.sub(lambda match: match[1].upper(), name): value for name, value in report.items()}
     if "promptTokenCount" in report or "totalTokenCount" in report:
         return _google(report)
+    if "inputTokenCount" in report or "outputTokenCount" in report:
+        report = {name.replace("TokenCount", "Tokens"): value for name, value in report.items()}
     if "inputTokens" in report or "outputTokens" in report:
         return _bedrock(report)
     if "prompt_tokens" in report or "completion_tokens" in report:
         return _openai_chat(report)
     if "input_tokens" in report or "output_tokens" in report:
         if "input_tokens_details" in report or "input_token_details" in report:
-            return _openai_responses(report, is_image_output=is_image_output)
-        return _anthropic(report, is_image_output=is_image_output)
-    for whole in (report.get("tokens"), report.get("billed_units")):
+            return _openai_responses(report, makes)
+        return _anthropic(report, makes)
+    # Cohere bills fewer tokens than its models read.
+    for whole in (report.get("billed_units"), report.get("tokens")):
         if isinstance(whole, dict) and ("input_tokens" in whole or "output_tokens" in whole):
-            return _anthropic(cast("Report", whole), is_image_output=False)
+            return _anthropic(cast("Report", whole), Makes.TEXT)
     return _plain(report)
+
+
+def sum_of(usages: Iterable[Usage | None]) -> Usage | None:
+    """All of them together; None where there are none."""
+    found: Usage | None = None
+    for one in usages:
+        if one is None:
+            continue
+        if found is None:
+            found = one
+            continue
+        buckets = {name: found.buckets[name] + one.buckets[name] for name in found.buckets}
+        found = Usage(
+            found.req_units + one.req_units,
+            found.res_units + one.res_units,
+            found.total_units + one.total_units,
+            buckets,
+        )
+    return found
 
 
 def count(report: Report, *names: str) -> int:
@@ -136,7 +165,7 @@ def _openai_chat(report: Report) -> Usage:
         count(report, "cache_creation_input_tokens"), count(given, "cache_write_tokens", "cache_creation_tokens")
     )
     write_1h = min(write, count(_details(report, "cache_creation"), "ephemeral_1h_input_tokens"))
-    reasoning = count(made, "reasoning_tokens")
+    reasoning = count(made, "reasoning_tokens") or count(report, "reasoning_tokens")
     if not _includes(prompt, read + write, total - completion):
         prompt += read + write
     if reasoning and total == prompt + completion + reasoning:
@@ -162,24 +191,29 @@ def _includes(whole: int, cached: int, by_total: int) -> bool:
     return whole >= cached
 
 
-def _openai_responses(report: Report, *, is_image_output: bool) -> Usage:
+def _unsaid(output: int, makes: Makes) -> _Output:
+    """Output tokens without details: of what the request was for."""
+    return _Output(output, image=output if makes is Makes.IMAGES else 0, audio=output if makes is Makes.SPEECH else 0)
+
+
+def _openai_responses(report: Report, makes: Makes) -> Usage:
     given = _details(report, "input_tokens_details", "input_token_details")
     made = _details(report, "output_tokens_details", "output_token_details")
     cached = _details(given, "cached_tokens_details")
     output = count(report, "output_tokens")
-    image = count(made, "image_tokens") if made else output if is_image_output else 0
+    told = _Output(output, count(made, "reasoning_tokens"), count(made, "audio_tokens"), count(made, "image_tokens"))
     return _settled(
         _Input(
             count(report, "input_tokens"), count(given, "cached_tokens"), 0, 0,
             count(given, "audio_tokens"), count(cached, "audio_tokens"),
             count(given, "image_tokens"), count(cached, "image_tokens"),
         ),
-        _Output(output, count(made, "reasoning_tokens"), count(made, "audio_tokens"), image),
+        told if made else _unsaid(output, makes),
         count(report, "total_tokens"),
     )  # fmt: skip
 
 
-def _anthropic(report: Report, *, is_image_output: bool) -> Usage:
+def _anthropic(report: Report, makes: Makes) -> Usage:
     """`input_tokens` is what neither was read from the cache nor written to it."""
     made = _details(report, "cache_creation")
     read = count(report, "cache_read_input_tokens")
@@ -188,7 +222,7 @@ def _anthropic(report: Report, *, is_image_output: bool) -> Usage:
     output = count(report, "output_tokens")
     return _settled(
         _Input(count(report, "input_tokens") + read + write, read, write - write_1h, write_1h),
-        _Output(output, image=output if is_image_output else 0),
+        _unsaid(output, makes),
         0,
     )
 
@@ -197,7 +231,7 @@ def _google(report: Report) -> Usage:
     """Thoughts come on top of candidates, tokens of tool use on top of the prompt; cached ones are in the prompt."""
     given = _modalities(report, "promptTokensDetails", "toolUsePromptTokensDetails")
     cached = _modalities(report, "cacheTokensDetails")
-    made = _modalities(report, "candidatesTokensDetails")
+    made = _modalities(report, "candidatesTokensDetails", "responseTokensDetails")
     thoughts = count(report, "thoughtsTokenCount")
     return _settled(
         _Input(

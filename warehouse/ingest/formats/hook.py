@@ -10,6 +10,7 @@ from typing import cast
 
 from typing_extensions import override
 
+from warehouse.ingest.asked import Asked
 from warehouse.ingest.bodies import answer_of
 from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, identifier, metadata_lists, parse_object
 from warehouse.ingest.formats.base import RecordFormat
@@ -63,10 +64,10 @@ def _row(record: Mapping[str, object], created: str | None) -> RawRow:
         raise BadRecord("no response yet", "the hook ran before the request; log after it: after_request_hooks")
     kind = text_of(record, "requestType") or ""
     url = _PATHS.get(kind, kind)
-    is_image = kind == "imageGenerate"
-    answer = answer_of(answered, is_image=is_image)
+    headers, answers = (_headers(one) for one in (request, response))
+    query = Asked(url, "POST", asked, headers, answers)
+    answer = answer_of(answered, query)
     keys, values = metadata_lists(record.get("metadata"))
-    headers = {str(k).lower(): v for k, v in _optional(request, "headers").items() if isinstance(v, str)}
     row: dict[str, str | list[str] | None] = {
         "id": identifier("id", record.get("id")),
         "created_at": text_of(record, "created_at") or created,
@@ -84,7 +85,11 @@ def _row(record: Mapping[str, object], created: str | None) -> RawRow:
     if isinstance(asked.get("user"), str) and "_user" not in keys:
         row["_user"] = str(asked["user"])
     told = {name: value for name, value in from_headers(headers, {}).items() if value is not None}
-    return row | told | usage_fields(answer) | facets(answer, asked, None, is_image=is_image)
+    return row | told | usage_fields(answer) | facets(query, answer)
+
+
+def _headers(half: Mapping[str, object]) -> dict[str, str]:
+    return {name.lower(): value for name, value in _optional(half, "headers").items() if isinstance(value, str)}
 
 
 def _part(record: Mapping[str, object], name: str) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ from typing import cast
 
 from typing_extensions import override
 
+from warehouse.ingest.asked import Asked
 from warehouse.ingest.bodies import Answer, answer_of
 from warehouse.ingest.fields import (
     METADATA_KEY,
@@ -19,8 +20,9 @@ from warehouse.ingest.fields import (
 )
 from warehouse.ingest.formats.base import RecordFormat
 from warehouse.ingest.formats.json_columns import columns_of, row_of
-from warehouse.ingest.providers import model_of, provider_of, region_of
+from warehouse.ingest.providers import model_of, provider_of
 from warehouse.ingest.records import BadRecord, RawRow
+from warehouse.ingest.served import served
 
 Record = Mapping[str, object]
 
@@ -32,7 +34,6 @@ _TRACING = {
 _USER_KEYS = {"user": "_user", "organization": "_organisation", "organisation": "_organisation"}
 _NO_PARENT = {"", "none", "null"}
 _INDEX = re.compile(r"\[(\d+)\](?!.*\[)")
-_IMAGE_PATH = re.compile(r"/images/(?:generations|edits|variations)")
 _CACHED_USAGE = ("req_units", "res_units", "total_units")
 
 
@@ -50,9 +51,9 @@ class LogObjects(RecordFormat):
         headers = {**_headers(request.get("headers")), **_headers(pick(request, "portkeyHeaders", "portkey_headers"))}
         answers = _headers(response.get("headers"))
         url = text_of(request, "url")
-        is_image = bool(url and _IMAGE_PATH.search(url))
-        answer = answer_of(response.get("body"), is_image=is_image)
         body = _body(request.get("body"))
+        asked = Asked(url or "", text_of(request, "method") or "POST", body, headers, answers)
+        answer = answer_of(response.get("body"), asked)
         row: dict[str, str | list[str] | None] = dict(_analytics(pick(record, "metrics")))
         given: dict[str, str | list[str] | None] = {
             "id": identifier("id", pick(record, "_id", "id")),
@@ -73,7 +74,7 @@ class LogObjects(RecordFormat):
         for name, value in (*given.items(), *from_headers(headers, answers).items()):
             if value is not None and row.get(name) is None:
                 row[name] = value
-        row |= usage_fields(answer) | facets(answer, body, url, is_image=is_image)
+        row |= usage_fields(answer) | facets(asked, answer)
         return row | _metadata(record, headers, body, row)
 
 
@@ -156,17 +157,14 @@ def usage_fields(answer: Answer) -> dict[str, str | list[str] | None]:
     return found
 
 
-def facets(answer: Answer, body: Record, url: str | None, *, is_image: bool) -> dict[str, str | list[str] | None]:
-    """What chooses among a model's prices, and what is billed beside tokens."""
-    units = {name: str(number) for name, number in answer.units.items() if number}
-    return {
-        "execution_mode": answer.tier,
-        "region": region_of(url),
-        "image_quality": text_of(body, "quality") if is_image else None,
-        "image_size": text_of(body, "size") if is_image else None,
-        UNIT_NAME: list(units),
-        UNIT_QUANTITY: list(units.values()),
-    }
+def facets(asked: Asked, answer: Answer) -> dict[str, str | list[str] | None]:
+    """What chooses among a model's prices, and what is billed beside tokens; nothing that is not told."""
+    found: dict[str, str | list[str] | None] = {}
+    found |= {name: value for name, value in served(asked, answer).items() if value is not None}
+    if answer.units:
+        found[UNIT_NAME] = list(answer.units)
+        found[UNIT_QUANTITY] = [format(quantity, "f") for quantity in answer.units.values()]
+    return found
 
 
 def _metadata(
