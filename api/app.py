@@ -13,12 +13,14 @@ from api.edge import Edge
 from api.health import routes as health
 from api.ingest import routes as ingest
 from api.model_configs import routes as model_configs
+from api.pricing import routes as pricing
 from api.routing import Router, gates
 from api.services import Services, running
 from api.settings import ApiSettings
 
 ROUTERS: tuple[Router, ...] = (
     analytics.router,
+    pricing.router,
     ingest.router,
     model_configs.router,
     model_configs.bare,

@@ -29,6 +29,8 @@ _CATALOGUE: tuple[tuple[str, str, tuple[KeyKind, ...]], ...] = (
     ("organisation_settings", "read update", _ADMIN),
     ("organisation_guardrails", _CRUD, _ADMIN),
     ("organisation_exclusions", "list update", _ADMIN),
+    ("negotiated_prices", "create update list", _ADMIN),
+    ("price_reservations", "create update list", _ADMIN),
     ("audit_logs", "list", _ADMIN),
     ("plugins", "create update list", _ADMIN),
     ("deployments", _CRUD, _ADMIN),

@@ -17,6 +17,7 @@ from api.db import Database
 from api.errors import NotFound
 from api.migrations import upgrade
 from api.organisations.service import Bootstrap, bootstrap
+from api.pricing.service import overlay_of
 from api.settings import ApiSettings
 from api.workspaces.service import ownership_of, slugs_of
 from warehouse.engines.base import Engine
@@ -27,6 +28,7 @@ from warehouse.ingest.ownership import Ownership
 from warehouse.logstore.access import log_store_url
 from warehouse.logstore.store import LogStore
 from warehouse.pricing.book import PriceBook
+from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.sources import Sources, open_sources
 from warehouse.storage.migrate import migrate
 
@@ -124,11 +126,17 @@ class Local:
         with self.session() as session:
             return ownership_of(session, workspace=workspace)
 
+    def overlay(self) -> Overlay:
+        """What organisations have agreed on prices, as it is known now."""
+        with self.session() as session:
+            return overlay_of(session)
+
     def loader(self, workspace: str | None = None) -> Loader:
         """What loads records into the warehouse, priced by the book in force."""
         settings = self.settings
         ownership = self.ownership(workspace)
-        return Loader(self.engine, self.book(), settings.warehouse.cost_policy, ownership, settings.quarantine_folder)
+        policy, folder = settings.warehouse.cost_policy, settings.quarantine_folder
+        return Loader(self.engine, self.book(), policy, ownership, folder, self.overlay())
 
     def log_store_url(self) -> str | None:
         """LOG_STORE_URL, else what the gateway's own LOG_STORE variables name, else None."""

@@ -7,18 +7,20 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from api.db import Database
+from api.pricing.service import overlay_of
 from api.settings import ApiSettings
 from api.workspaces.service import ownership_of
 from warehouse.engines.base import Engine
 from warehouse.ingest.load import Loader, LoadReport
 from warehouse.ingest.spool import Spool
+from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.sources import Sources
 
 logger = logging.getLogger("api.ingest.drain")
 
 LONGEST_WAIT_S = 30.0
 LOADER_LIFETIME = timedelta(minutes=5)
-"""After this the loader is made anew, so that it knows new prices."""
+"""After this the loader is made anew, so that it knows new prices; new agreements it knows at once."""
 STOP_WITHIN_S = 30.0
 
 
@@ -39,6 +41,7 @@ class Drain:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spool-drain", daemon=True)
         self._loader: Loader | None = None
+        self._overlay = Overlay()
         self._made_at: datetime | None = None
 
     def __enter__(self) -> Self:
@@ -71,13 +74,16 @@ class Drain:
         return True
 
     def _loader_at(self, now: datetime) -> Loader:
-        if self._loader is None or self._made_at is None or now - self._made_at >= LOADER_LIFETIME:
+        with self._database.transaction(writes=False) as session:
+            overlay = overlay_of(session)
+        is_old = self._made_at is None or now - self._made_at >= LOADER_LIFETIME
+        if self._loader is None or is_old or overlay != self._overlay:
             warehouse = self._settings.warehouse
             with self._database.transaction(writes=False) as session:
                 ownership = ownership_of(session)
             folder = self._settings.quarantine_folder
-            self._loader = Loader(self._engine, self._sources.book(), warehouse.cost_policy, ownership, folder)
-            self._made_at = now
+            self._loader = Loader(self._engine, self._sources.book(), warehouse.cost_policy, ownership, folder, overlay)
+            self._made_at, self._overlay = now, overlay
         return self._loader
 
 

@@ -56,9 +56,7 @@ def test_jobs_schedules_and_sensors() -> None:
 
 
 def test_what_writes_shares_one_pool() -> None:
-    pools = {
-        node.key.to_user_string(): node.pools for node in defs.resolve_asset_graph().asset_nodes if node.pools
-    }
+    pools = {node.key.to_user_string(): node.pools for node in defs.resolve_asset_graph().asset_nodes if node.pools}
     assert pools == {name: {"warehouse_writes"} for name in ("generations", *ROLLUP_NAMES)}
 
 

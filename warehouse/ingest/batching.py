@@ -21,6 +21,7 @@ from warehouse.ingest.records import BadRecord, Piece, Reject
 from warehouse.ingest.source import base_name_of
 from warehouse.pricing.book import PriceBook
 from warehouse.pricing.cost import price
+from warehouse.pricing.negotiated import Overlay
 from warehouse.settings import CostPolicy
 from warehouse.storage.tables import arrow_schema
 
@@ -53,10 +54,11 @@ class Priced:
 
 @dataclass(frozen=True)
 class Pricing:
-    """What prices rows: the book and the rule which cost counts."""
+    """What prices rows: the book, the rule which cost counts, and what was agreed."""
 
     book: PriceBook
     policy: CostPolicy
+    overlay: Overlay | None = None
 
 
 def make_batch(
@@ -77,7 +79,7 @@ def make_batch(
     rejects += [_reject(reads[number], index, BadRecord(reason, detail)) for number, index, reason, detail in wrong]
     frame = pl.concat([part.frame for part in parts]) if len(parts) > 1 else parts[0].frame
     if dataset is GENERATIONS:
-        frame = price(frame, pricing.book, pricing.policy)
+        frame = price(frame, pricing.book, pricing.policy, pricing.overlay)
     name = batch_id(dataset.name, frame["id"], frame["created_at"])
     frame = frame.with_columns(
         pl.lit(name).alias("batch_id"),

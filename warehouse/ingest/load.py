@@ -23,6 +23,7 @@ from warehouse.ingest.quarantine import Quarantine
 from warehouse.ingest.reading import Background, Job, Read
 from warehouse.ingest.source import Source
 from warehouse.pricing.book import PriceBook
+from warehouse.pricing.negotiated import Overlay
 from warehouse.settings import CostPolicy
 
 BATCH_ROWS = 50_000
@@ -73,10 +74,16 @@ class Loader:
     """Loads sources into a warehouse. One loader may run many loads, several loaders may run at once."""
 
     def __init__(
-        self, engine: Engine, book: PriceBook, policy: CostPolicy, ownership: Ownership, quarantine: Path
+        self,
+        engine: Engine,
+        book: PriceBook,
+        policy: CostPolicy,
+        ownership: Ownership,
+        quarantine: Path,
+        overlay: Overlay | None = None,
     ) -> None:
         self._engine, self._ownership, self._folder = engine, ownership, quarantine
-        self._pricing = Pricing(book, policy)
+        self._pricing = Pricing(book, policy, overlay)
 
     def load(
         self,

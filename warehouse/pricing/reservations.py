@@ -41,6 +41,8 @@ class Reservation:
     model: str | None = None
     """None: every model."""
     name: str = ""
+    agreement_id: str = ""
+    """What all its versions share."""
 
     @property
     def price_id(self) -> str:
