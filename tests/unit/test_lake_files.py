@@ -95,7 +95,7 @@ def test_a_file_keeps_small_row_groups_and_exact_money(tmp_path) -> None:
     metadata = pq.read_metadata(path)
     assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [ROW_GROUP_ROWS, 5]
     column = metadata.row_group(0).column(metadata.schema.names.index("cost"))
-    assert (column.physical_type, column.compression) == ("INT64", "ZSTD")
+    assert (column.physical_type, column.compression) == ("INT64", "LZ4")
     assert pq.ParquetFile(path).read().equals(rows)
 
 
@@ -176,6 +176,17 @@ def test_small_files_are_merged_and_a_large_one_is_left_alone() -> None:
     assert [f.path for f in mergeable(small)] == ["a", "b", "c"]
     assert [f.path for f in mergeable([*small, file("big", 2_000)])] == ["a", "b", "c"]
     assert [f.path for f in mergeable([*small, file("next", 1_400)])] == ["a", "b", "c", "next"]
-    assert [f.path for f in mergeable([file("late", 1), file("day", 100_000)])] == ["late"]
-    assert [f.path for f in mergeable([file("x", FULL_FILE_ROWS - 5), file("y", FULL_FILE_ROWS - 4)])] == ["x"]
+    assert mergeable([file("late", 1), file("day", 100_000)]) == []
+    assert mergeable([file("x", FULL_FILE_ROWS - 5), file("y", FULL_FILE_ROWS - 4)]) == []
     assert mergeable([]) == []
+
+
+def test_a_late_row_does_not_keep_the_files_of_its_day_apart() -> None:
+    day = [file("half", 50_000), file("late", 1), file("rest", 50_000)]
+    assert [f.path for f in mergeable(day)] == ["half", "rest"]
+    assert [f.path for f in mergeable([*day, file("later", 2)])] == ["late", "later"]
+    assert [f.path for f in mergeable([*day, file("later", 2), file("more", 60_000)], least=3)] == [
+        "half",
+        "rest",
+        "more",
+    ]

@@ -31,23 +31,28 @@ def compact(table: LakeTable, now: datetime, open_day_files: int = _OPEN_DAY_FIL
     done: list[str] = []
     for day in sorted(days):
         least = 2 if date.fromisoformat(day) < today else open_day_files
-        merged = mergeable(days[day])
-        if len(merged) >= least and _merge(table, date.fromisoformat(day), merged):
+        merged = mergeable(days[day], least)
+        if merged and _merge(table, date.fromisoformat(day), merged):
             done.append(f"merged {len(merged)} files of {table.name} on {day}")
     return done
 
 
-def mergeable(files: Sequence[Live]) -> list[Live]:
-    """The smallest files up to the first that is too large to be worth rewriting with them."""
+def mergeable(files: Sequence[Live], least: int = 2) -> list[Live]:
+    """The smallest files, `least` or more, with none among them that is too large to be worth rewriting with them.
+
+    A few that are far smaller than the rest do not keep the rest apart.
+    """
     chosen: list[Live] = []
     rows = 0
     for file in sorted(files, key=lambda file: (file.row_count, file.path)):
         too_many = rows + file.row_count > FULL_FILE_ROWS
         if chosen and (too_many or file.row_count > _STEP * rows):
-            break
+            if len(chosen) >= least:
+                break
+            chosen, rows = [], 0
         chosen.append(file)
         rows += file.row_count
-    return chosen
+    return chosen if len(chosen) >= least else []
 
 
 def _merge(table: LakeTable, day: date, old: Sequence[Live]) -> bool:

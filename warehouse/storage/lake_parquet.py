@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.catalog.model import Dataset, Kind
+from warehouse.catalog.model import Dataset, Kind, Unit
 from warehouse.errors import InvalidInput
 from warehouse.storage.tables import arrow_schema
 
@@ -20,18 +20,38 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def write_parquet(dataset: Dataset, rows: pa.Table, sink: BinaryIO) -> None:
     """Write rows in their order, in row groups small enough for statistics to skip other tenants."""
-    # Nearly every id, instant and amount is another one: a dictionary of them takes a fifth more time and room.
-    repeated = [name for name in rows.schema.names if not _mostly_distinct(dataset, name)]
-    options: dict[str, Any] = {"compression": "zstd", "store_decimal_as_integer": True, "use_dictionary": repeated}
-    with pq.ParquetWriter(sink, rows.schema, **options) as writer:
+    with pq.ParquetWriter(sink, rows.schema, **_encodings(dataset, rows.schema)) as writer:
         for start in range(0, max(rows.num_rows, 1), ROW_GROUP_ROWS):
             writer.write_table(rows.slice(start, ROW_GROUP_ROWS), row_group_size=ROW_GROUP_ROWS)
 
 
-def _mostly_distinct(dataset: Dataset, name: str) -> bool:
-    if name == dataset.id_column:
-        return True
-    return dataset.has_column(name) and dataset.column(name).kind in (Kind.INSTANT, Kind.MONEY)
+def _encodings(dataset: Dataset, schema: pa.Schema) -> dict[str, Any]:
+    """How each column is written: what questions sum must be quick to read, the rest small.
+
+    Differences of whole numbers are packed to their bits: as small as a dictionary under zstd, for amounts and
+    instants smaller, and read in half the time. What else repeats has a dictionary; ids have none, as each is new.
+    """
+    packed = [field.name for field in schema if _is_amount(dataset, field)]
+    others = [field for field in schema if field.name not in packed]
+    return {
+        "compression": dict.fromkeys(packed, "lz4") | {_leaf(field): "zstd" for field in others},
+        "use_dictionary": [_leaf(field) for field in others if field.name != dataset.id_column],
+        "column_encoding": dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+        "store_decimal_as_integer": True,
+    }
+
+
+def _is_amount(dataset: Dataset, field: pa.Field) -> bool:
+    """True for whole numbers of 64 bits, in the file, that measure something; codes such as a status repeat."""
+    if not dataset.has_column(field.name):
+        return False
+    column = dataset.column(field.name)
+    return column.kind in (Kind.INSTANT, Kind.MONEY) or (column.kind is Kind.INTEGER and column.unit is not Unit.NONE)
+
+
+def _leaf(field: pa.Field) -> str:
+    """What Parquet calls the column that holds the field's values."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
 def conform(dataset: Dataset, rows: pa.Table) -> pa.Table:

@@ -7,7 +7,7 @@ FROM (
     COALESCE("workspace_slug", '') AS k0,
     COUNT(*) AS m_requests,
     CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
-    COUNT(*) FILTER(WHERE "cost" IS NULL) AS m_unpriced_requests
+    CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests
   FROM "generations"
   WHERE
     (

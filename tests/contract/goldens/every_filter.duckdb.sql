@@ -33,8 +33,7 @@ FROM (
       GROUP BY
         "trace_id"
       HAVING
-        CAST(SUM(CAST("weighted" AS DOUBLE)) AS DOUBLE) / NULLIF(CAST(COUNT(*) FILTER(WHERE
-          NOT "weighted" IS NULL) AS DOUBLE), 0) >= CAST('-1.5' AS DOUBLE)
+        CAST(SUM(CAST("weighted" AS DOUBLE)) AS DOUBLE) / NULLIF(CAST(CAST(COALESCE(COUNT_IF(NOT "weighted" IS NULL), 0) AS BIGINT) AS DOUBLE), 0) >= CAST('-1.5' AS DOUBLE)
     )
     AND COALESCE("config", '') IN ('pc-1', '')
     AND FALSE

@@ -26,14 +26,14 @@ FROM (
     COALESCE("ai_model", '') AS k0,
     COUNT(*) AS m_requests,
     CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
-    COUNT(*) FILTER(WHERE "cost" IS NULL) AS m_unpriced_requests,
-    COUNT(*) FILTER(WHERE NOT "cost" IS NULL) AS m_priced_requests,
+    CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests,
+    CAST(COALESCE(COUNT_IF(NOT "cost" IS NULL), 0) AS BIGINT) AS m_priced_requests,
     CAST(COALESCE(SUM(CASE WHEN "cost" IS NULL THEN "total_units" ELSE 0 END), 0) AS BIGINT) AS m_unpriced_tokens,
     CAST(SUM(COALESCE("cost_low", "cost")) AS DECIMAL(38, 12)) AS m_cost_low,
     CAST(SUM(COALESCE("cost_high", "cost")) AS DECIMAL(38, 12)) AS m_cost_high,
-    COUNT(*) FILTER(WHERE COALESCE("cost_high", "cost") IS NULL) AS m_unbounded_requests,
+    CAST(COALESCE(COUNT_IF(COALESCE("cost_high", "cost") IS NULL), 0) AS BIGINT) AS m_unbounded_requests,
     CAST(COALESCE(SUM("total_units"), 0) AS BIGINT) AS m_total_tokens,
-    COUNT(*) FILTER(WHERE NOT "is_success") AS m_error_count,
+    CAST(COALESCE(COUNT_IF(NOT "is_success"), 0) AS BIGINT) AS m_error_count,
     CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.95, 0.99]), 1) AS DOUBLE) AS m_p95_latency,
     CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.95, 0.99]), 2) AS DOUBLE) AS m_p99_latency,
     MAX("created_at") AS m_last_seen,
@@ -41,10 +41,10 @@ FROM (
     CAST(COALESCE(SUM("req_units"), 0) AS BIGINT) AS m_input_units,
     CAST(COALESCE(SUM("res_units"), 0) AS BIGINT) AS m_output_units,
     CAST(COALESCE(SUM("response_time"), 0) AS BIGINT) AS m_latency_sum,
-    COUNT(*) FILTER(WHERE NOT "response_time" IS NULL) AS m_latency_count,
-    COUNT(*) FILTER(WHERE "is_success") AS m_successes,
-    COUNT(*) FILTER(WHERE LOWER("cache_status") IN ('hit', 'semantic hit')) AS m_cache_hits,
-    COUNT(*) FILTER(WHERE NOT "cache_status" IS NULL AND NOT LOWER("cache_status") IN ('disabled', '')) AS m_cache_lookups
+    CAST(COALESCE(COUNT_IF(NOT "response_time" IS NULL), 0) AS BIGINT) AS m_latency_count,
+    CAST(COALESCE(COUNT_IF("is_success"), 0) AS BIGINT) AS m_successes,
+    CAST(COALESCE(COUNT_IF(LOWER("cache_status") IN ('hit', 'semantic hit')), 0) AS BIGINT) AS m_cache_hits,
+    CAST(COALESCE(COUNT_IF(NOT "cache_status" IS NULL AND NOT LOWER("cache_status") IN ('disabled', '')), 0) AS BIGINT) AS m_cache_lookups
   FROM "generations"
   WHERE
     (

@@ -36,9 +36,9 @@ FROM (
       COUNT(*) AS m_requests,
       CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
       CAST(COALESCE(SUM("response_time"), 0) AS BIGINT) AS m_latency_sum,
-      COUNT(*) FILTER(WHERE NOT "response_time" IS NULL) AS m_latency_count,
+      CAST(COALESCE(COUNT_IF(NOT "response_time" IS NULL), 0) AS BIGINT) AS m_latency_count,
       MAX("created_at") AS m_last_seen,
-      COUNT(*) FILTER(WHERE "cost" IS NULL) AS m_unpriced_requests
+      CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests
     FROM "generations"
     WHERE
       (

@@ -17,8 +17,8 @@ FROM (
       COALESCE(LIST_EXTRACT("metadata.value", LIST_POSITION("metadata.key", 'team')), '') AS k1,
       COUNT(*) AS m_requests,
       CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
-      COUNT(*) FILTER(WHERE "is_success") AS m_successes,
-      COUNT(*) FILTER(WHERE "cost" IS NULL) AS m_unpriced_requests
+      CAST(COALESCE(COUNT_IF("is_success"), 0) AS BIGINT) AS m_successes,
+      CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests
     FROM "generations"
     WHERE
       (
