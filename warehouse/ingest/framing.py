@@ -93,9 +93,10 @@ def line_chunks(
         data = whole.removeprefix(BYTE_ORDER_MARK) if offset == 0 else whole
         chunk = JsonLines(name, base_name, data, record, offset + len(whole) - len(data))
         offset += len(whole)
-        record += chunk.count
-        if chunk.count:
+        if not data.isspace():
             yield chunk
+            # Asked last, because whoever read the chunk may know it by now.
+            record += chunk.count
 
 
 def _whole_lines(blocks: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
