@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.analytics import instants
+from api.analytics.parameters import KNOWN_AT
 from api.analytics.rendering import ROW_OBJECT
 from api.paging import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE
 from warehouse.catalog import registry
@@ -40,6 +41,11 @@ def group_parameters() -> list[dict[str, Any]]:
         _parameter("group_by", f"More dimensions: {', '.join(group_bys)} or metadata.<key>, comma-separated.", _LIST),
         _parameter("order_by", "A group-by or a column of the answer.", {"type": "string"}),
         _parameter("order_by_type", "Direction.", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
+        _parameter(
+            KNOWN_AT,
+            "Answer as it was at this instant: without what was loaded or corrected later. A date alone is its end.",
+            {"type": "string", "examples": ["2026-02-23T14:20:31+05:30", "2026-02-23"]},
+        ),
         _parameter("include_total", "Whether to count all groups.", {"type": "boolean", "default": True}),
         _parameter("current_page", "Page, from 0.", {"type": "integer", "minimum": 0, "default": 0}),
         _parameter(

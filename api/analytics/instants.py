@@ -30,6 +30,11 @@ def parse_range(since: str | None, until: str | None, zone: str | None) -> tuple
     return start, end
 
 
+def parse_instant(name: str, value: str) -> datetime:
+    """One instant in UTC; a date alone is its end, and UTC where there is no offset. Raises: InvalidRequest."""
+    return _instant(name, _parsed(name, value), _LAST_MOMENT, UTC)
+
+
 def _parsed(name: str, value: str | None) -> datetime | date:
     text = (value or "").strip()
     if not text:

@@ -25,6 +25,7 @@ from warehouse.query.spec import Condition, FilterValue, GroupedQuery, Order, di
 COUNT = GENERATIONS.count.name
 MOST_DIMENSIONS = 6
 PROVIDER_MODEL_SEPARATOR = "__"
+KNOWN_AT = "as_known_at"
 
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
@@ -47,6 +48,7 @@ class GroupsRequest:
     page: Page
     include_total: bool
     workspaces: tuple[str, ...]
+    as_known_at: datetime | None = None
 
     def within(self, scope: TenantScope) -> GroupedQuery:
         """The question over the rows of `scope`. Raises: InvalidInput, UnknownName."""
@@ -61,6 +63,7 @@ class GroupsRequest:
             limit=self.page.size,
             offset=self.page.offset,
             include_total=self.include_total,
+            as_known_at=self.as_known_at,
         )
 
 
@@ -85,7 +88,19 @@ def parse_groups(group_by: str, query: QueryParams) -> GroupsRequest:
         page=parse_page(query.get("current_page"), query.get("page_size")),
         include_total=_flag(query, "include_total", default=True),
         workspaces=listed(query, "workspace_slug"),
+        as_known_at=_known_at(query),
     )
+
+
+def check_known(as_known_at: datetime | None, now: datetime) -> None:
+    """Nothing, when what is asked for can be known already. Raises: InvalidRequest for an instant to come."""
+    if as_known_at is not None and as_known_at > now:
+        raise InvalidRequest(f"{KNOWN_AT}: {as_known_at.isoformat()} has not come yet; what is known then is not known")
+
+
+def _known_at(query: QueryParams) -> datetime | None:
+    text = query.get(KNOWN_AT, "").strip()
+    return instants.parse_instant(KNOWN_AT, text) if text else None
 
 
 def listed(query: QueryParams, name: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from fastapi import Request, Response
 
 from api.analytics import documented, service
-from api.analytics.parameters import parse_groups
+from api.analytics.parameters import check_known, parse_groups
 from api.dependencies import Caller, Db, Parts
 from api.permissions import needs
 from api.routing import Router
@@ -39,5 +39,6 @@ _GROUPS = {
 def groups(request: Request, caller: Caller, parts: Parts, session: Db) -> Response:
     """Groups of the caller's requests. Only the request count is answered unless `columns` asks for more."""
     wanted = parse_groups(request.path_params["groupBy"], request.query_params)
+    check_known(wanted.as_known_at, parts.clock())
     content = service.grouped(session, parts.engine, parts.settings, caller, wanted)
     return Response(content, media_type="application/json")

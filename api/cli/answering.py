@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
 from starlette.datastructures import QueryParams
 
-from api.analytics.parameters import parse_groups
+from api.analytics.parameters import check_known, parse_groups
 from api.cli.local import Local
 from api.cli.output import print_rows, stderr
 from warehouse.catalog.generations import GENERATIONS
@@ -28,6 +29,7 @@ def answer(
 ) -> GroupedAnswer:
     """The groups of a question over the whole organisation. Raises: InvalidInput, UnknownName, NotFound."""
     request = parse_groups(first, QueryParams([*parameters, *_filters(filters)]))
+    check_known(request.as_known_at, datetime.now(UTC))
     local = Local()
     scope = TenantScope(local.ownership().organisation_id)
     if request.workspaces:

@@ -2,11 +2,11 @@
 
 import atexit
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
+from datetime import UTC, date, datetime
+from functools import cached_property, partial
 
 from pydantic import ValidationError
 from sqlalchemy import inspect, select
@@ -22,14 +22,19 @@ from api.settings import ApiSettings
 from api.workspaces.service import ownership_of, slugs_of
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
-from warehouse.errors import ConfigurationError
+from warehouse.errors import ConfigurationError, WarehouseBusy
+from warehouse.ingest.disk import lease
 from warehouse.ingest.load import Loader
 from warehouse.ingest.ownership import Ownership
 from warehouse.logstore.access import log_store_url
 from warehouse.logstore.store import LogStore
 from warehouse.pricing.book import PriceBook
+from warehouse.pricing.cost import price
+from warehouse.pricing.history import WarehouseHistory
 from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.sources import Sources, open_sources
+from warehouse.reprice.rows import Selection
+from warehouse.reprice.run import RepriceReport, reprice
 from warehouse.storage.migrate import migrate
 
 
@@ -93,6 +98,22 @@ class Local:
         """The price book in force."""
         return self.sources.book()
 
+    def dated_book(self, *, records: bool = True) -> PriceBook:
+        """The price book in force with all that was known before; what is new is recorded in the warehouse."""
+        return self.book().remembering(WarehouseHistory(self.engine, datetime.now(UTC), records=records))
+
+    def reprice(
+        self, selection: Selection, *, is_dry: bool = False, on_day: Callable[[date, int], None] | None = None
+    ) -> RepriceReport:
+        """Price stored requests again by the prices known now. Raises: WarehouseBusy while another one runs."""
+        with lease(self.settings.home / "reprice.lock") as is_mine:
+            if not is_mine:
+                raise WarehouseBusy(retry_after_s=60)
+            book = self.dated_book(records=not is_dry)
+            policy = self.settings.warehouse.cost_policy
+            pricer = partial(price, book=book, policy=policy, overlay=self.overlay())
+            return reprice(self.engine, pricer, selection, datetime.now(UTC), is_dry=is_dry, on_day=on_day)
+
     @contextmanager
     def session(self, *, writes: bool = False) -> Generator[Session]:
         """One transaction. Raises: ConfigurationError when the database does not answer."""
@@ -136,7 +157,7 @@ class Local:
         settings = self.settings
         ownership = self.ownership(workspace)
         policy, folder = settings.warehouse.cost_policy, settings.quarantine_folder
-        return Loader(self.engine, self.book(), policy, ownership, folder, self.overlay())
+        return Loader(self.engine, self.dated_book(), policy, ownership, folder, self.overlay())
 
     def log_store_url(self) -> str | None:
         """LOG_STORE_URL, else what the gateway's own LOG_STORE variables name, else None."""

@@ -47,6 +47,9 @@ def query(
         [], "--filter", metavar="NAME=VALUE", help="Only rows that match; repeat for more."
     ),
     order_by: str = typer.Option("requests", help="A group-by or a column; NAME:asc for the smallest first."),
+    as_known_at: str | None = typer.Option(
+        None, help="Answer as it was at this instant: without what was loaded or corrected later."
+    ),
     limit: int | None = typer.Option(None, min=0, help="At most so many groups."),
     format_: QueryFormat = typer.Option(QueryFormat.TABLE, "--format", help="table, json, csv or parquet."),
     output: Path | None = typer.Option(None, "-o", "--output", help="File to write instead of stdout."),
@@ -65,5 +68,6 @@ def query(
         ("columns", columns),
         ("order_by", key),
         ("order_by_type", direction),
+        ("as_known_at", as_known_at or ""),
     ]
     write(answer(first, parameters, filters, limit), JSON if json_ else format_.value, output)

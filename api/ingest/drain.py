@@ -13,6 +13,7 @@ from api.workspaces.service import ownership_of
 from warehouse.engines.base import Engine
 from warehouse.ingest.load import Loader, LoadReport
 from warehouse.ingest.spool import Spool
+from warehouse.pricing.history import WarehouseHistory
 from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.sources import Sources
 
@@ -82,7 +83,8 @@ class Drain:
             with self._database.transaction(writes=False) as session:
                 ownership = ownership_of(session)
             folder = self._settings.quarantine_folder
-            self._loader = Loader(self._engine, self._sources.book(), warehouse.cost_policy, ownership, folder, overlay)
+            book = self._sources.book().remembering(WarehouseHistory(self._engine, now))
+            self._loader = Loader(self._engine, book, warehouse.cost_policy, ownership, folder, overlay)
             self._made_at, self._overlay = now, overlay
         return self._loader
 

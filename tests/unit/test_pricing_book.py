@@ -117,7 +117,7 @@ def test_rows_are_dated():
     change = datetime(2026, 8, 17, tzinfo=UTC)
     assert (old.effective_from, old.effective_to, new.effective_from, new.effective_to) == (None, change, change, None)
     assert new.price_id.startswith("acme/m@2026-08-17#")
-    assert (str(new.known_from), new.source) == ("2026-11-23", "memory: page")
+    assert (str(new.as_of), new.source) == ("2026-11-23", "memory: page")
 
 
 def test_local_files_come_before_shipped_ones(tmp_path):

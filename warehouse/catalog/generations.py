@@ -118,8 +118,22 @@ COST = (
     Column("image_cost", _MONEY, "Cost of image tokens and generated images.", _CENTS, _OURS),
     Column("other_cost", _MONEY, "Cost of all that is not a token or an image.", _CENTS, _OURS),
     Column("cache_saved_cost", _MONEY, "What a gateway cache hit would have cost.", _CENTS, _OURS, since=2),
-    Column("cost_low", _MONEY, "The cost; without one, the usage at the lowest rates of its provider.", _CENTS, _OURS, since=4),
-    Column("cost_high", _MONEY, "The cost; without one, the usage at the highest rates of its provider; NULL when there is no bound.", _CENTS, _OURS, since=4),
+    Column(
+        "cost_low",
+        _MONEY,
+        "The cost; without one, the usage at the lowest rates of its provider.",
+        _CENTS,
+        _OURS,
+        since=4,
+    ),
+    Column(
+        "cost_high",
+        _MONEY,
+        "The cost; without one, the usage at the highest rates of its provider; NULL when there is no bound.",
+        _CENTS,
+        _OURS,
+        since=4,
+    ),
     Column("price_id", _TEXT, "The price row that made computed_cost.", origin=_OURS),
     Column("unpriced_reason", _TEXT, "Why computed_cost is NULL; empty when it is not.", origin=_OURS),
 )
@@ -128,6 +142,7 @@ PROVENANCE = (
     Column("ingest_source", _TEXT, "File, object or endpoint that the record came from.", origin=_OURS),
     Column("batch_id", _TEXT, "Batch that stored the row.", origin=_OURS),
     Column("ingested_at", Kind.INSTANT, "When the batch was made.", Unit.UTC, _OURS),
+    Column("repriced_at", Kind.INSTANT, "When the cost was last corrected; empty as loaded.", Unit.UTC, _OURS, since=5),
 )
 
 _OK = column("is_success")
@@ -232,6 +247,7 @@ GENERATIONS = Dataset(
     description="One row per LLM request.",
     columns=(*IDENTITY, *REQUEST, *BUCKETS, *SERVED, *COST, *PROVENANCE),
     sort_by=("organisation_id", "workspace_slug", "created_at"),
+    revision_column="repriced_at",
     dimensions=DIMENSIONS,
     measures=MEASURES,
     ratios=RATIOS,

@@ -182,6 +182,8 @@ class Dataset:
     time_column: str = "created_at"
     id_column: str | None = "id"
     """Unique per row; None for a derived table that is replaced day by day (`time_column` is then a DATE)."""
+    revision_column: str | None = None
+    """When a row was last rewritten in place (an INSTANT, NULL as loaded); None where rows never change."""
     dimensions: tuple[Dimension, ...] = ()
     measures: tuple[Measure, ...] = ()
     ratios: tuple[Ratio, ...] = ()
@@ -234,8 +236,9 @@ class Dataset:
                 raise ValueError(
                     f"{self.name}: a {what} is named twice: {sorted({n for n in seen if seen.count(n) > 1})}"
                 )
-        for name in (*self.sort_by, self.time_column, *([self.id_column] if self.id_column else [])):
-            self._require(name, "the layout")
+        for name in (*self.sort_by, self.time_column, self.id_column, self.revision_column):
+            if name is not None:
+                self._require(name, "the layout")
         for dimension in self.dimensions:
             self._require(dimension.column, f"dimension {dimension.name}")
         for measure in self.measures:

@@ -6,11 +6,12 @@ from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset, Dimension, Filter, Measure, Ratio
 from warehouse.catalog.operations import BATCHES, LOG_OBJECTS
+from warehouse.catalog.prices import CORRECTIONS, PRICES
 from warehouse.catalog.rollups import ROLLUPS
 from warehouse.errors import UnknownName
 
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (GENERATIONS, FEEDBACKS, BATCHES, LOG_OBJECTS, *ROLLUPS)
+    dataset.name: dataset for dataset in (GENERATIONS, FEEDBACKS, BATCHES, LOG_OBJECTS, PRICES, CORRECTIONS, *ROLLUPS)
 }
 
 _Named = TypeVar("_Named")

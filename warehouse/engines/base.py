@@ -14,6 +14,9 @@ from sqlglot import exp
 from warehouse.catalog.functions import NAMED, NEUTRAL, expression_named
 from warehouse.catalog.model import Dataset
 
+EXPECTED = "expected_revision"
+"""Column of `Engine.rewrite`'s changes: the revision that a row must have to be changed."""
+
 Spelling = Callable[[list[exp.Expr]], exp.Expr]
 """Arguments of a neutral call → the engine's own tree."""
 
@@ -102,6 +105,16 @@ class Engine(ABC):
 
         `rows` has the Arrow schema of `warehouse.storage.tables.arrow_schema(dataset)`; repeated ids within it
         count as duplicates. Safe under kill -9, repeats and concurrent writers.
+        """
+
+    @abstractmethod
+    def rewrite(self, dataset: Dataset, changes: pa.Table, batch: Batch) -> int:
+        """Set columns of stored rows; how many of the rows bear their new revision afterwards.
+
+        `changes` holds the dataset's id and time, its revision column with the new revision, `EXPECTED`, and the
+        columns to set. A row whose revision is not the expected one stays as it is, so a repeat changes nothing and
+        nobody's work is overwritten. A row changes whole, never in part; the lake changes all rows of a call at once.
+        Safe under kill -9 and beside loads, queries and maintenance.
         """
 
     @abstractmethod

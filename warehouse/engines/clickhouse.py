@@ -18,7 +18,7 @@ from clickhouse_connect.driver.summary import QuerySummary
 from sqlglot import exp
 
 from warehouse.catalog.model import Dataset
-from warehouse.engines import clickhouse_append, clickhouse_tables
+from warehouse.engines import clickhouse_append, clickhouse_rewrite, clickhouse_tables
 from warehouse.engines import clickhouse_statements as statements
 from warehouse.engines.base import Appended, Batch, Engine, Limits, Problem, Window
 from warehouse.engines.clickhouse_address import Address, translate
@@ -125,6 +125,11 @@ class ClickHouseEngine(Engine):
         """See `Engine.append` and, for what makes it exactly once, `clickhouse_append`."""
         with self._writing, self._connection() as wire:
             return clickhouse_append.append(wire, dataset, rows, batch)
+
+    def rewrite(self, dataset: Dataset, changes: pa.Table, batch: Batch) -> int:  # noqa: ARG002
+        """See `Engine.rewrite` and `clickhouse_rewrite`. The revision alone keeps a repeat from changing anything."""
+        with self._connection() as wire:
+            return clickhouse_rewrite.rewrite(wire, dataset, changes)
 
     def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
         """See `Engine.replace_days`."""

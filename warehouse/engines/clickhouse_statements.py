@@ -7,9 +7,9 @@ from sqlglot import exp
 
 from warehouse.catalog.functions import column
 from warehouse.catalog.model import Dataset, Kind
-from warehouse.engines.base import Window
+from warehouse.engines.base import EXPECTED, Window
 from warehouse.engines.clickhouse_spelling import UTC, function, instant
-from warehouse.storage.ddl import Topology, assignment, stored_name, table
+from warehouse.storage.ddl import DIALECT, Topology, assignment, stored_name, table
 
 INCOMING = "gateledger_incoming"
 """A session's temporary table that holds the rows of one append."""
@@ -66,12 +66,15 @@ def store_incoming(dataset: Dataset, days: Sequence[date], topology: Topology, t
 def day_fingerprints(dataset: Dataset, window: Window) -> exp.Select:
     """For each UTC day that holds rows: the day, its rows and a hash that does not depend on their order.
 
-    Rows are only ever added or aged out, so their times tell: a hash of the (narrow) time column is enough.
-    A derived day is replaced whole and often keeps its number of rows, so there every column counts.
+    Rows are added, aged out or rewritten with a new revision, so times and revisions tell: hashing those (narrow)
+    columns is enough. A derived day is replaced whole and often keeps its number of rows: there every column counts.
     """
-    time = column(dataset.time_column)
     day = _day(dataset)
-    content = time if dataset.id_column else function("tuple", *(column(each.name) for each in dataset.columns))
+    content = column(dataset.time_column)
+    if dataset.id_column is None:
+        content = function("tuple", *(column(each.name) for each in dataset.columns))
+    elif dataset.revision_column is not None:
+        content = function("tuple", content, column(dataset.revision_column))
     query = exp.select(
         exp.alias_(day, "day", quoted=True),
         exp.alias_(function("toInt64", function("count")), "rows", quoted=True),
@@ -83,6 +86,47 @@ def day_fingerprints(dataset: Dataset, window: Window) -> exp.Select:
     if window.until is not None:
         query = query.where(exp.LTE(this=day.copy(), expression=_date(window.until.date())))
     return query
+
+
+def set_columns(dataset: Dataset, staged: Dataset, database: str, bounds: tuple[str, str]) -> exp.Alter:
+    """The mutation that sets columns of the rows that are staged, where they have the revision that is expected."""
+    own = {staged.id_column, staged.time_column, EXPECTED}
+    assignments = [
+        exp.EQ(this=column(each.name), expression=_looked_up(staged, database, each.name))
+        for each in staged.columns
+        if each.name not in own
+    ]
+    revision = column(str(staged.revision_column))
+    expected = _looked_up(staged, database, EXPECTED)
+    same = exp.EQ(this=revision, expression=expected)
+    neither = exp.and_(*(exp.Is(this=each.copy(), expression=exp.Null()) for each in (revision, expected)))
+    where = exp.and_(*_staged_rows(dataset, staged, database, bounds), exp.or_(same, neither))
+    words = [", ".join(each.sql(dialect=DIALECT) for each in assignments), "WHERE", where.sql(dialect=DIALECT)]
+    action = exp.Command(this="UPDATE", expression=" ".join(words))
+    return exp.Alter(this=table(dataset.name, database), kind="TABLE", actions=[action])
+
+
+def count_settled(dataset: Dataset, staged: Dataset, database: str, bounds: tuple[str, str]) -> exp.Select:
+    """How many of the staged rows bear their new revision."""
+    name = str(staged.revision_column)
+    settled = exp.EQ(this=column(name), expression=_looked_up(staged, database, name))
+    return count_rows(dataset.name).where(*_staged_rows(dataset, staged, database, bounds), settled)
+
+
+def _staged_rows(dataset: Dataset, staged: Dataset, database: str, bounds: tuple[str, str]) -> list[exp.Expr]:
+    time = column(dataset.time_column)
+    first, last = (instant(exp.Literal.string(bound)) for bound in bounds)
+    ids = exp.select(_id(staged)).from_(table(staged.name, database))
+    return [
+        exp.Between(this=time, low=first, high=last),
+        exp.In(this=_id(dataset), query=exp.Subquery(this=ids)),
+        exp.EQ(this=time.copy(), expression=_looked_up(staged, database, dataset.time_column)),
+    ]
+
+
+def _looked_up(staged: Dataset, database: str, name: str) -> exp.Expr:
+    place = exp.Literal.string(f"{database}.{staged.name}")
+    return function("joinGet", place, exp.Literal.string(name), _id(staged))
 
 
 def parts_version(name: str, database: str, topology: Topology) -> exp.Select:

@@ -26,6 +26,7 @@ from warehouse.engines.duckdb_answer import read_answer
 from warehouse.engines.duckdb_spelling import SPELLINGS
 from warehouse.engines.turns import Turns, deadline
 from warehouse.errors import QueryTooLarge, WarehouseError
+from warehouse.storage import lake_rewrite
 from warehouse.storage.lake_names import fingerprint, parse, schema_id
 from warehouse.storage.lake_tables import Lake, open_store
 from warehouse.storage.tables import arrow_schema
@@ -92,6 +93,9 @@ class DuckDBEngine(Engine):
 
     def append(self, dataset: Dataset, rows: pa.Table, batch: Batch) -> Appended:
         return self.lake.table(dataset.name).append(rows, batch)
+
+    def rewrite(self, dataset: Dataset, changes: pa.Table, batch: Batch) -> int:
+        return lake_rewrite.rewrite(self.lake.table(dataset.name), changes, batch)
 
     def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
         self.lake.table(dataset.name).replace_days(days, rows)

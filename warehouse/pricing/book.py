@@ -1,14 +1,14 @@
 """The price book: dated prices of every provider and model, found by name and time.
 
 A row says from when to when a price counts (`effective_from`, `effective_to`) and since when it is known
-(`known_from`). Nothing is overwritten: a new price is a new row. The oldest known price of a model reaches back to the
-beginning of time, so that requests older than the book are priced rather than lost.
+(`known_from`). Nothing is overwritten: a new price is a new row (see `history.py`). The oldest known price of a model
+reaches back to the beginning of time, so that requests older than the book are priced rather than lost.
 """
 
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 
 from warehouse.errors import PricingError
 from warehouse.pricing.config import ModelPricing, PricingConfig, Problem, ProviderPricing, parse_provider
+from warehouse.pricing.formula import Calculation
 from warehouse.pricing.names import band_of, model_keys, provider_slug
 from warehouse.pricing.tariff import has_price, thresholds
 
@@ -42,6 +43,14 @@ class UnpricedReason(StrEnum):
     """The cost does not fit DECIMAL(18,12): a million cents or more for one request."""
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a file said of a model, as parsed JSON: its entry, and the entry `default` of the file."""
+
+    entry: Mapping[str, Any]
+    defaults: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True)
 class PriceRow:
     """One dated price of a model, with what it stands on."""
@@ -53,6 +62,9 @@ class PriceRow:
     source: str
     effective_to: datetime | None = None
     """None: still effective."""
+    known_from: datetime | None = None
+    """When the price was first seen; None without a history."""
+    statement: Statement | None = field(default=None, repr=False, compare=False)
 
     @property
     def effective_from(self) -> datetime | None:
@@ -60,18 +72,30 @@ class PriceRow:
         return self.pricing.effective_from
 
     @property
-    def known_from(self) -> date | None:
+    def as_of(self) -> date | None:
         """The day the price was read from its source, where the file says so."""
         return self.pricing.as_of
+
+    def starting(self, effective_from: datetime) -> "PriceRow":
+        """The same price from another instant on."""
+        return replace(self, pricing=replace(self.pricing, effective_from=effective_from))
+
+    def rates(self) -> Iterator[tuple[str, Decimal]]:
+        """Every rate with the unit it is per, named by its place in the price file."""
+        yield from _rates((), self.pricing)
+
+    @cached_property
+    def prices(self) -> str:
+        """A short text that is equal for equal prices, whenever they count."""
+        prices = (self.pricing.config, self.pricing.custom, self.pricing.hours, self.default)
+        return hashlib.sha256(_canonical(prices).encode()).hexdigest()[:12]
 
     @cached_property
     def price_id(self) -> str:
         """Readable and stable: the same provider, model, start and prices always give the same id."""
         start = "start" if self.effective_from is None else self.effective_from.strftime("%Y-%m-%dT%H:%MZ")
         start = start.removesuffix("T00:00Z")
-        prices = (self.pricing.config, self.pricing.custom, self.pricing.hours, self.default)
-        digest = hashlib.sha256(_canonical(prices).encode()).hexdigest()[:12]
-        return f"{self.provider}/{self.model}@{start}#{digest}"
+        return f"{self.provider}/{self.model}@{start}#{self.prices}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +159,20 @@ class PriceLevel(Protocol):
         ...
 
 
+class PriceHistory(Protocol):
+    """What was known of prices before; see `history.WarehouseHistory`."""
+
+    def providers(self) -> Sequence[str]:
+        """Slugs of the providers it knows."""
+        ...
+
+    def dated(
+        self, provider: str, current: Mapping[str, tuple[PriceRow, ...]], *, teaches: bool
+    ) -> Mapping[str, tuple[PriceRow, ...]]:
+        """All prices of a provider by time, given what its files say now; `teaches` is False when a source failed."""
+        ...
+
+
 @dataclass(frozen=True)
 class Shelf:
     """The prices of one provider, put together from the levels: the first level that knows a model gives its price."""
@@ -178,16 +216,24 @@ class Shelf:
 
 
 class PriceBook:
-    """Finds prices. Reads a provider's files when first asked for it, once, from all levels, the first one on top."""
+    """Finds prices. Reads a provider's files when first asked for it, once, from all levels, the first one on top.
 
-    def __init__(self, levels: Sequence[PriceLevel]) -> None:
-        self._levels = tuple(levels)
+    With a history every request gets the price of its time; without one only the dates in the files tell.
+    """
+
+    def __init__(self, levels: Sequence[PriceLevel], history: PriceHistory | None = None) -> None:
+        self._levels, self._history = tuple(levels), history
         self._shelves: dict[str, Shelf | None] = {}
         self._lock = threading.Lock()
 
+    def remembering(self, history: PriceHistory) -> "PriceBook":
+        """The book of the same files and all that was known before."""
+        return PriceBook(self._levels, history)
+
     def providers(self) -> tuple[str, ...]:
-        """Slugs of all providers that have a price file."""
-        return tuple(sorted({provider for level in self._levels for provider in level.providers()}))
+        """Slugs of all providers that have a price file, or had one."""
+        past = self._history.providers() if self._history else ()
+        return tuple(sorted({*past, *(provider for level in self._levels for provider in level.providers())}))
 
     def shelf(self, provider: str | None) -> Shelf | None:
         """The prices of a provider by any of its names; None when no level has a readable file of it."""
@@ -220,26 +266,32 @@ class PriceBook:
         models: dict[str, tuple[PriceRow, ...]] = {}
         problems: list[Problem] = []
         refused: set[str] = set()
-        known = False
+        known, failed = False, False
         for level in self._levels:
             try:
                 text = level.read(slug) if slug else None
                 parsed = None if text is None else parse_provider(slug, text, level.name)
             except (OSError, PricingError) as error:
                 problems.append(Problem(slug, "", "", str(error), level.name))
+                failed = True
                 continue
             if parsed is not None:
                 known = True
                 problems.extend(parsed.problems)
                 refused.update(problem.model for problem in parsed.problems)
-                for model, rows in _rows(parsed, level.name):
+                for model, rows in rows_of(parsed, level.name):
                     models.setdefault(model, rows)
+        if self._history is not None and slug:
+            models = dict(self._history.dated(slug, models, teaches=not failed))
+            known = known or bool(models)
         return Shelf(slug, models, frozenset(refused - models.keys()), tuple(problems)) if known or problems else None
 
 
-def _rows(parsed: ProviderPricing, level: str) -> Iterator[tuple[str, tuple[PriceRow, ...]]]:
+def rows_of(parsed: ProviderPricing, level: str) -> Iterator[tuple[str, tuple[PriceRow, ...]]]:
+    """Each model of a file with its dated prices, in order of time."""
     for model, periods in parsed.models.items():
         ends = [*(period.effective_from for period in periods[1:]), None]
+        statement = Statement(parsed.raw[model], parsed.raw.get("default"))
         yield (
             model,
             tuple(
@@ -250,16 +302,24 @@ def _rows(parsed: ProviderPricing, level: str) -> Iterator[tuple[str, tuple[Pric
                     parsed.default,
                     f"{level}: {period.source}" if period.source else level,
                     end,
+                    statement=statement,
                 )
                 for period, end in zip(periods, ends, strict=True)
             ),
         )
 
 
+def plain(value: Decimal) -> str:
+    """All digits of a number and no others, equal for equal numbers (`normalize` would round to the context)."""
+    text = format(value, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text if value else "0"
+
+
 def _canonical(value: Any) -> str:
     """A text that is equal for equal prices, however their numbers were written."""
     if isinstance(value, Decimal):
-        return format(value.normalize(), "f") if value else "0"
+        return plain(value)
     if is_dataclass(value):
         return (
             "("
@@ -276,4 +336,21 @@ def _canonical(value: Any) -> str:
     return repr(value)
 
 
+def _rates(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, Decimal]]:
+    """The rates below a path of a price's parts; formulas hold none."""
+    if isinstance(value, Decimal):
+        yield ".".join(path), value
+    elif isinstance(value, Mapping):
+        for name, item in cast(Mapping[str, Any], value).items():
+            yield from _rates((*path, name), item)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(cast(tuple[Any, ...], value)):
+            yield from _rates((*path, str(index)), item)
+    elif is_dataclass(value) and not isinstance(value, Calculation):
+        for one in fields(value):
+            yield from _rates(path if one.name in _PLAIN else (*path, one.name), getattr(value, one.name))
+
+
+_PLAIN = frozenset({"config", "pay_as_you_go", "tokens", "units"})
+"""Parts of a price that every rate lies in: they say nothing in a unit's name."""
 _SKIPPED = frozenset({"source", "as_of", "effective_from"})

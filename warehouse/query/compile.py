@@ -17,6 +17,7 @@ from warehouse.catalog.model import Dataset, Kind, Measure, Ratio
 from warehouse.catalog.rollups import Rollup
 from warehouse.engines.base import Window, scan
 from warehouse.query import conditions
+from warehouse.query.knowledge import known_rows
 from warehouse.query.spec import GroupedQuery, MetadataDimension, Order, dimension_of
 
 TOTAL = "total"
@@ -66,8 +67,20 @@ def needed_parts(dataset: Dataset, names: Sequence[str]) -> tuple[Measure, ...]:
 def _grouped_rows(query: GroupedQuery, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
     rows = _keyed(query, parts, [named(f"{query.dataset.name}.{part.name}", part.expression) for part in parts])
     where = [conditions.within_windows(query.dataset.time_column, windows), *_restrictions(query)]
-    rows = rows.from_(scan(query.dataset.name, *windows), copy=False).where(*where, copy=False)
+    rows = rows.where(*where, copy=False).from_(_source(query, parts, where, windows), copy=False)
     return rows.group_by(*_key_names(query), copy=False)
+
+
+def _source(
+    query: GroupedQuery, parts: Sequence[Measure], where: Sequence[exp.Expr], windows: Sequence[Window]
+) -> exp.Expr:
+    """The rows, or what was known of them."""
+    if query.as_known_at is None:
+        return scan(query.dataset.name, *windows)
+    read = [*where, *(_key(query.dataset, name) for name in query.by), *(part.expression for part in parts)]
+    names = {node.name for tree in read for node in tree.find_all(exp.Column)}
+    kept = [column.name for column in query.dataset.columns if column.name in names]
+    return known_rows(query.as_known_at, query.scope, windows, kept).subquery("known", copy=False)
 
 
 def _grouped_partials(query: GroupedQuery, parts: Sequence[Measure], split: Split) -> exp.Select:

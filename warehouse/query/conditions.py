@@ -26,7 +26,7 @@ def within_scope(scope: TenantScope) -> exp.Expr:
         return own
     if not scope.workspaces:
         return exp.false()
-    return exp.and_(own, _is_one_of("workspace_slug", sorted(scope.workspaces)))
+    return exp.and_(own, is_one_of("workspace_slug", sorted(scope.workspaces)))
 
 
 def to_millisecond(instant: datetime) -> datetime:
@@ -94,7 +94,7 @@ def _predicate(of: Filter, value: object) -> exp.Expr:
         case ((Operator.AT_LEAST | Operator.AT_MOST), _):
             return _compared(of, column(name), value)
         case Operator.ONE_OF, tuple():
-            return _is_one_of(name, value)
+            return is_one_of(name, value)
         case Operator.ONE_OF_IGNORING_CASE, tuple():
             # Both sides are lowered by the engine, so that one notion of lower case decides.
             texts = [call("GL_LOWER", text(str(item))) for item in value]
@@ -107,7 +107,7 @@ def _predicate(of: Filter, value: object) -> exp.Expr:
         case Operator.MODEL_OF_PROVIDER, tuple():
             provider, model = of.columns
             return _any(
-                exp.and_(_is_one_of(provider, [pair[0]]), _is_one_of(model, [pair[1]]), copy=False) for pair in value
+                exp.and_(is_one_of(provider, [pair[0]]), is_one_of(model, [pair[1]]), copy=False) for pair in value
             )
         case _:
             raise TypeError(f"filter {of.name}: {of.operator} cannot compare with {value!r}")
@@ -131,7 +131,7 @@ def _number(kind: Kind, value: float | Decimal, *, up: bool) -> exp.Expr:
     return exp.Cast(this=text(repr(float(value))), to=exp.DataType(this=exp.DType.DOUBLE))
 
 
-def _is_one_of(name: str, values: Iterable[object]) -> exp.Expr:
+def is_one_of(name: str, values: Iterable[object]) -> exp.Expr:
     """The column holds one of the values; an empty text stands for rows without one."""
     wanted = list(values)
     left = _or_blank(name) if "" in wanted else column(name)

@@ -9,6 +9,7 @@ from sqlglot import exp
 from warehouse.catalog import registry
 from warehouse.catalog.functions import call, column
 from warehouse.catalog.model import Dataset, Measure
+from warehouse.catalog.prices import CORRECTIONS
 from warehouse.catalog.rollups import ROLLUP_OF, SOURCE_VERSION, Rollup, label_of
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions
@@ -33,7 +34,7 @@ class RolledDay:
 
 def candidates(query: GroupedQuery) -> list[Rollup]:
     """The rollups that know every column and measure that the question names, the narrowest first."""
-    if any(not part.merge for part in _parts(query)):
+    if query.as_known_at is not None or any(not part.merge for part in _parts(query)):
         return []
     columns = _columns_asked(query)
     if columns is None:
@@ -158,4 +159,5 @@ def _start(day: date) -> datetime:
 def datasets_of(query: GroupedQuery) -> tuple[Dataset, ...]:
     """The datasets whose rows decide the answer."""
     through = (registry.filter_(query.dataset, condition.filter).through for condition in query.conditions)
-    return (query.dataset, *(registry.dataset(name) for name in dict.fromkeys(through) if name))
+    past = (CORRECTIONS,) if query.as_known_at is not None else ()
+    return (query.dataset, *past, *(registry.dataset(name) for name in dict.fromkeys(through) if name))

@@ -69,10 +69,13 @@ class GroupedQuery:
     offset: int = 0
     include_total: bool = True
     dataset: Dataset = GENERATIONS
+    as_known_at: datetime | None = None
+    """The answer as it was at that instant: without what was loaded or corrected later. None: as it is now."""
 
     def __post_init__(self) -> None:
         self._check_range()
         self._check_names()
+        self._check_knowledge()
         for condition in self.conditions:
             check_condition(registry.filter_(self.dataset, condition.filter), condition.value)
         for name, count in (("limit", self.limit), ("offset", self.offset)):
@@ -85,6 +88,17 @@ class GroupedQuery:
                 raise InvalidInput(f"{name} needs a time zone")
         if self.since > self.until:
             raise InvalidInput(f"since ({self.since.isoformat()}) is after until ({self.until.isoformat()})")
+
+    def _check_knowledge(self) -> None:
+        if self.as_known_at is None:
+            return
+        if self.as_known_at.tzinfo is None:
+            raise InvalidInput("as_known_at needs a time zone")
+        if self.dataset is not GENERATIONS:
+            raise InvalidInput(f"{self.dataset.name} cannot be asked for as known at an instant, only generations")
+        for condition in self.conditions:
+            if registry.filter_(self.dataset, condition.filter).through is not None:
+                raise InvalidInput(f"{condition.filter} looks at what is known now; it does not go with as_known_at")
 
     def _check_names(self) -> None:
         if not self.by:

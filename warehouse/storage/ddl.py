@@ -122,6 +122,16 @@ def create_incoming(dataset: Dataset, name: str) -> exp.Create:
     )
 
 
+def create_lookup(dataset: Dataset, database: str) -> exp.Create:
+    """A table that `joinGet` finds a row's columns in by id."""
+    engine = _call("Join", exp.var("ANY"), exp.var("LEFT"), _column(str(dataset.id_column)))
+    return exp.Create(
+        this=exp.Schema(this=table(dataset.name, database), expressions=column_definitions(dataset)),
+        kind="TABLE",
+        properties=exp.Properties(expressions=[exp.EngineProperty(this=engine)]),
+    )
+
+
 def add_columns(dataset: Dataset, columns: Sequence[Column], database: str, topology: Topology) -> list[exp.Alter]:
     """The statements that add columns to a dataset's tables; rows that are there read NULL."""
     definitions = [_definition(dataset, column) for column in columns]

@@ -178,8 +178,14 @@ class LakeTable:
 
     def rewrite(self, old: Sequence[Live], new: Written, rows: pa.Table) -> bool:
         """Put a file with the same rows in the place of old ones; False (and no trace) when those have changed."""
-        written, added = self._described(new, rows)
-        prepared = _Prepared((written,), (added,))
+        return self.swap(old, [self.described(new, rows)])
+
+    def swap(self, old: Sequence[Live], new: Sequence[tuple[Written, Added]], *, batch: str | None = None) -> bool:
+        """Put files in the place of old ones, in one commit; False (and no trace) when those have changed.
+
+        `batch` is given where rows differ; without one they are only laid out anew.
+        """
+        prepared = _Prepared(tuple(written for written, _ in new), tuple(added for _, added in new))
         try:
             with self._locked():
                 live = {file.path for file in self._writer.live()}
@@ -187,7 +193,7 @@ class LakeTable:
                 if (
                     all(file.path in live for file in old)
                     and not gone
-                    and self._commit(prepared.added, old, new_rows=False)
+                    and self._commit(prepared.added, old, batch=batch, new_rows=batch is not None)
                 ):
                     return True
         except BaseException:
@@ -195,6 +201,11 @@ class LakeTable:
             raise
         self._discard(prepared)
         return False
+
+    def described(self, written: Written, rows: pa.Table) -> tuple[Written, Added]:
+        """A durable file with what its commit needs to know of the rows in it."""
+        day, stats = written.file.day.isoformat(), statistics(self.dataset, rows)
+        return written, Added(written.file.path, day, written.size_bytes, stats, written.written_at_ms)
 
     def live(self) -> list[Live]:
         """All live files with sizes and row counts, read under the lock."""
@@ -265,7 +276,7 @@ class LakeTable:
 
         def write(day: date) -> tuple[Written, Added]:
             part = rows.take(parts[day])
-            return self._described(self.store.write(self.dataset, new_file(day, part.schema), part), part)
+            return self.described(self.store.write(self.dataset, new_file(day, part.schema), part), part)
 
         with ThreadPoolExecutor(max(1, min(len(parts), pa.cpu_count()))) as pool:
             started = [pool.submit(write, day) for day in parts]
@@ -273,10 +284,6 @@ class LakeTable:
             self.store.delete(self.name, [task.result()[0].file.path for task in started if not task.exception()])
         done = [task.result() for task in started]
         return _Prepared(tuple(written for written, _ in done), tuple(added for _, added in done))
-
-    def _described(self, written: Written, rows: pa.Table) -> tuple[Written, Added]:
-        day, stats = written.file.day.isoformat(), statistics(self.dataset, rows)
-        return written, Added(written.file.path, day, written.size_bytes, stats, written.written_at_ms)
 
     def _commit(
         self, added: Sequence[Added], removed: Sequence[Live] = (), *, batch: str | None = None, new_rows: bool = True

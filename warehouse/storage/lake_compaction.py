@@ -58,7 +58,7 @@ def mergeable(files: Sequence[Live], least: int = 2) -> list[Live]:
 def _merge(table: LakeTable, day: date, old: Sequence[Live]) -> bool:
     try:
         paths = table.store.readable(table.name, [file.path for file in old])
-        rows = sorted_rows(table.dataset, _read(paths, arrow_schema(table.dataset)))
+        rows = sorted_rows(table.dataset, read_files(paths, arrow_schema(table.dataset)))
     except FileNotFoundError:  # another compaction was first, and the sweep after it
         return False
     token = token_sum(parse(file.path) for file in old)
@@ -66,7 +66,7 @@ def _merge(table: LakeTable, day: date, old: Sequence[Live]) -> bool:
     return table.rewrite(old, written, rows)
 
 
-def _read(paths: Sequence[str], schema: pa.Schema) -> pa.Table:
+def read_files(paths: Sequence[str], schema: pa.Schema) -> pa.Table:
     """All rows, in today's columns; a column that a file lacks is NULL, one that only the file has is kept."""
     parts = [pq.ParquetFile(path).read() for path in paths]
     merged = pa.concat_tables([schema.empty_table(), *parts], promote_options="default")

@@ -30,6 +30,7 @@ def at_version(dataset: Dataset, version: int) -> Dataset | None:
     return replace(
         dataset,
         columns=columns,
+        revision_column=dataset.revision_column if dataset.revision_column in names else None,
         dimensions=tuple(each for each in dataset.dimensions if each.column in names),
         filters=tuple(each for each in dataset.filters if each.through or names.issuperset(each.columns)),
         measures=(),
