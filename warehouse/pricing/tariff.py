@@ -116,7 +116,7 @@ def _overlay_rates(base: Rates, top: Rates) -> Rates:
 def has_price(pricing: ModelPricing) -> bool:
     """True when the model itself says a price; what only its provider's default says is none."""
     config = pricing.config
-    own = config is not None and not (config.pay_as_you_go.is_empty and not config.fixed_cost)
+    own = config is not None and not (config.pay_as_you_go.is_empty and not (config.fixed_cost or config.finetune))
     return own or pricing.custom is not None
 
 
@@ -269,7 +269,9 @@ def tariff(config: PricingConfig, facets: Facets) -> Tariff:
         products=products,
         units=units,
         needs_images=not tokens_cost and _sells_images(config.pay_as_you_go),
-        needs_units=not (tokens_cost or constant or _sells_images(config.pay_as_you_go)) and any(map(is_meter, priced)),
+        needs_units=not (tokens_cost or constant or _sells_images(config.pay_as_you_go))
+        # Some models are priced for training only: what they cost to use is not known.
+        and (any(map(is_meter, priced)) or (bool(config.finetune) and config.pay_as_you_go.is_empty)),
     )
 
 

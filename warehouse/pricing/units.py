@@ -116,10 +116,6 @@ TOOL_UNITS: frozenset[str] = frozenset(
     }
 )  # fmt: skip
 """Units that come on top of tokens. Any other unit is what its model is sold by: seconds, megapixels, images."""
-TRAINING_UNITS: frozenset[str] = frozenset(
-    {"training_tokens", "training_hours", "training_minutes", "training_seconds"}
-)
-"""What a fine-tuning job is billed by, at the prices of `finetune_config`."""
 VIDEO_TOKENS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         "video_input_tokens": ("input_video_token", BY_COLUMN[_UNCACHED].rates),
@@ -133,7 +129,7 @@ UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN = "units.name", "units.quantity"
 """Columns that hold what a request used beside tokens and images: names, and decimal numbers as text."""
 QUANTITY_DIGITS = 6
 """Decimals that the quantity of an additional unit keeps."""
-_NO_METERS = TOOL_UNITS | TOKEN_UNITS | TRAINING_UNITS | VIDEO_TOKENS.keys()
+_NO_METERS = TOOL_UNITS | TOKEN_UNITS | VIDEO_TOKENS.keys()
 FIXED_COSTS: frozenset[str] = frozenset({"request", "response"})
 FINETUNE_COSTS: frozenset[str] = frozenset({"pay_per_token", "pay_per_hour"})
 
