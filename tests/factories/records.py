@@ -91,12 +91,13 @@ def batch_of(
     mapping: Mapping[str, str] | None = None,
     constants: Mapping[str, str] | None = None,
     owner: Ownership = ACME,
+    pricing: Pricing = PRICING,
 ) -> Priced:
     """The batch of one source. Raises: what reading raises."""
     source = bytes_source(name, content) if isinstance(content, bytes) else content
     options = ReadOptions(mapping or {}, constants or {})
     reads = [read for read in read_all(Job([source], form, options, lambda _: None)) if read.piece is not None]
-    return make_batch(reads, owner, options.constants, PRICING, NOW)
+    return make_batch(reads, owner, options.constants, pricing, NOW)
 
 
 def rows_of(batch: Priced) -> list[dict[str, Any]]:

@@ -165,7 +165,9 @@ def _openai_chat(report: Report) -> Usage:
         count(report, "cache_creation_input_tokens"), count(given, "cache_write_tokens", "cache_creation_tokens")
     )
     write_1h = min(write, count(_details(report, "cache_creation"), "ephemeral_1h_input_tokens"))
-    reasoning = count(made, "reasoning_tokens") or count(report, "reasoning_tokens")
+    reasoning, apart = count(made, "reasoning_tokens"), count(report, "reasoning_tokens")
+    if apart and not reasoning:  # Perplexity counts it beside its completion, not in it
+        reasoning, completion, total = apart, completion + apart, total + apart
     if not _includes(prompt, read + write, total - completion):
         prompt += read + write
     if reasoning and total == prompt + completion + reasoning:
