@@ -6,7 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from pipelines.assets.generations import generations
-from pipelines.metadata import describe_books, describe_differences, describe_freshness, describe_unpriced
+from pipelines.metadata import SHOWN, describe_books, describe_differences, describe_freshness, describe_unpriced
 from pipelines.resources import Ledger
 from warehouse.catalog.rollups import ROLLUPS
 from warehouse.engines.base import Window
@@ -14,7 +14,6 @@ from warehouse.query.checks import conservation, freshness, unpriced_share
 from warehouse.rollups import check_rollups
 
 LOOKBACK = timedelta(days=35)
-UNPRICED_SHARE_LIMIT = 0.05
 STALE_AFTER = timedelta(hours=26)
 
 
@@ -27,12 +26,15 @@ def books_balance(ledger: Ledger) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=found.is_kept, metadata=describe_books(found))
 
 
-@dg.asset_check(asset=generations, description="Few rows have no cost.")
+@dg.asset_check(
+    asset=generations,
+    description="Few requests and few tokens have no cost (GATELEDGER_UNPRICED_REQUESTS_LIMIT, …_TOKENS_LIMIT).",
+)
 def unpriced_rows(ledger: Ledger) -> dg.AssetCheckResult:
-    """The share of rows without a cost over the last weeks, by reason."""
-    now = ledger.now()
-    found = unpriced_share(ledger.engine(), Window(now - LOOKBACK, now))
-    passed = found.share <= UNPRICED_SHARE_LIMIT
+    """The share of requests and of tokens without a cost over the last weeks, by reason, with the worst models."""
+    now, limits = ledger.now(), ledger.unpriced_limits()
+    found = unpriced_share(ledger.engine(), Window(now - LOOKBACK, now), worst=SHOWN)
+    passed = found.share <= limits.requests and found.token_share <= limits.tokens
     return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=describe_unpriced(found))
 
 

@@ -99,13 +99,28 @@ def describe_books(found: Conservation) -> Metadata:
 
 
 def describe_unpriced(found: UnpricedShare) -> Metadata:
-    """How many requests have no cost, and why."""
+    """How many requests and tokens have no cost, why, and which models to price first."""
+    columns = "| provider | model | reason | requests | tokens | at risk, cents |\n|---|---|---|--:|--:|--:|\n"
+    lines = (
+        f"| {_cell(one.ai_org)} | {_cell(one.ai_model)} | {one.reason} | {one.requests} | {one.tokens} | "
+        f"{'unknown' if one.spend_at_risk is None else f'{one.spend_at_risk:,.2f}'} |"
+        for one in found.worst[:SHOWN]
+    )
     return {
         "requests": found.requests,
         "unpriced": found.unpriced,
         "share": found.share,
+        "tokens": found.tokens,
+        "unpriced tokens": found.unpriced_tokens,
+        "share of tokens": found.token_share,
         "reasons": dg.MetadataValue.json(dict(found.reasons)),
+        "worst models": dg.MetadataValue.md(columns + "\n".join(lines)),
     }
+
+
+def _cell(text: str) -> str:
+    """A name from a log record as text within a table."""
+    return text.replace("|", "\\|").replace("\n", " ") or "(none)"
 
 
 def describe_freshness(found: Freshness) -> Metadata:

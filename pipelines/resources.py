@@ -1,6 +1,7 @@
 """What assets work with: the same parts as the command line, opened from the environment once per run."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -19,6 +20,14 @@ WRITES = "warehouse_writes"
 """The pool of every run that writes to the warehouse (dagster.yaml gives pools one slot)."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnpricedLimits:
+    """Shares from 0 to 1."""
+
+    requests: float
+    tokens: float
+
+
 class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
     """Warehouse, prices and log store by the environment (GATELEDGER_HOME, WAREHOUSE_URL, LOG_STORE_URL, …)."""
 
@@ -35,6 +44,11 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
     def reprice(self, selection: Selection, *, is_dry: bool, say: Callable[[str], None]) -> RepriceReport:
         """Price stored requests again and correct those whose cost differs; `say` hears of each day."""
         return self._local.reprice(selection, is_dry=is_dry, on_day=lambda day, rows: say(f"{day}: {rows} requests"))
+
+    def unpriced_limits(self) -> UnpricedLimits:
+        """The shares without a cost above which the check alerts."""
+        settings = self._local.settings.warehouse
+        return UnpricedLimits(settings.unpriced_requests_limit, settings.unpriced_tokens_limit)
 
     def now(self) -> datetime:
         """The present, in UTC."""

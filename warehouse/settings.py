@@ -80,6 +80,20 @@ class WarehouseSettings(BaseSettings):
     cost_policy: CostPolicy = Field(
         default=CostPolicy.COMPUTED_ELSE_REPORTED, validation_alias=AliasChoices("GATELEDGER_COST_POLICY")
     )
+    unpriced_requests_limit: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("GATELEDGER_UNPRICED_REQUESTS_LIMIT"),
+        description="share of requests without a cost above which the check of the pipelines alerts",
+    )
+    unpriced_tokens_limit: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("GATELEDGER_UNPRICED_TOKENS_LIMIT"),
+        description="share of tokens without a cost above which the check of the pipelines alerts",
+    )
     query_threads: int = Field(default=2, ge=1, validation_alias=AliasChoices("GATELEDGER_QUERY_THREADS"))
     query_concurrency: int = Field(default=2, ge=1, validation_alias=AliasChoices("GATELEDGER_QUERY_CONCURRENCY"))
     query_queue: int = Field(default=32, ge=0, validation_alias=AliasChoices("GATELEDGER_QUERY_QUEUE"))

@@ -51,17 +51,17 @@ def unpriced(
     return run_grouped(engine, query, limits)
 
 
-def named(rows: pa.Table) -> list[dict[str, Any]]:
+def named(rows: pa.Table) -> pa.Table:
     """The rows by the names of the answer."""
     kept = [name for name in rows.column_names if name not in _LEFT_OUT]
-    return rows.select(kept).rename_columns([NAMES.get(name, name) for name in kept]).to_pylist()
+    return rows.select(kept).rename_columns([NAMES.get(name, name) for name in kept])
 
 
 def rendered(answer: GroupedAnswer) -> bytes:
     """The envelope as JSON: exact money, UTC instants."""
     data = [
         {name: _rendered(name, value) for name, value in row.items()} | {"object": ROW_OBJECT}
-        for row in named(answer.rows)
+        for row in named(answer.rows).to_pylist()
     ]
     return orjson.dumps({"object": "list", "total": answer.total, "data": data})
 

@@ -86,8 +86,18 @@ def test_the_unpriced_share_counts_by_reason(engine: Engine) -> None:
     assert (found.requests, found.unpriced) == (100, costs.count(None))
     assert found.reasons == {"no price": costs.count(None)}
     assert found.share == costs.count(None) / 100 > 0
+    lost = [row for batch, n in (("batch-1", 60), ("batch-2", 40)) for row in rows_of(batch, n).to_pylist()]
+    tokens = sum(row["total_units"] or 0 for row in lost)
+    lost = [row for row in lost if row["cost"] is None]
+    assert (found.tokens, found.unpriced_tokens) == (tokens, sum(row["total_units"] or 0 for row in lost))
+    assert 0 < found.token_share < 1
+    assert sum(one.requests for one in found.worst) == len(lost) > 2
+    risks = [one.spend_at_risk for one in found.worst if one.spend_at_risk is not None]
+    assert risks == sorted(risks, reverse=True)
+    assert sum(risks) == sum(row["cost_high"] for row in lost if row["cost_high"] is not None)
+    assert unpriced_share(engine, worst=2).worst == found.worst[:2]
     nothing = unpriced_share(engine, Window(LOADED_AT + timedelta(days=400), None))
-    assert (nothing.requests, nothing.share) == (0, 0.0)
+    assert (nothing.requests, nothing.share, nothing.token_share, nothing.worst) == (0, 0.0, 0.0, ())
 
 
 def test_freshness_is_the_age_of_the_newest_request(engine: Engine) -> None:

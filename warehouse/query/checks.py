@@ -4,9 +4,11 @@ These questions cross tenants on purpose. They give counts, batch ids and instan
 them: they are for the pipeline's checks and for `doctor`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlglot import exp
@@ -51,17 +53,38 @@ class Conservation:
 
 
 @dataclass(frozen=True, slots=True)
+class UnpricedModel:
+    """Requests of one model without a cost for one reason. Units: cents, tokens."""
+
+    ai_org: str
+    ai_model: str
+    reason: str
+    requests: int
+    tokens: int
+    spend_at_risk: Decimal | None
+    """What they cost at most; None when nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnpricedShare:
-    """How many requests have no cost, and why."""
+    """How many requests and tokens have no cost, why, and the models with the most at risk."""
 
     requests: int
     unpriced: int
+    tokens: int
+    unpriced_tokens: int
     reasons: Mapping[str, int]
+    worst: tuple[UnpricedModel, ...] = ()
 
     @property
     def share(self) -> float:
-        """From 0 to 1; 0 when there are no requests."""
+        """Of the requests, from 0 to 1; 0 when there are none."""
         return self.unpriced / self.requests if self.requests else 0.0
+
+    @property
+    def token_share(self) -> float:
+        """Of the tokens, from 0 to 1; 0 when there are none."""
+        return self.unpriced_tokens / self.tokens if self.tokens else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +121,53 @@ def conservation(engine: Engine, window: Window = Window(), dataset: Dataset = G
     return Conservation(len(entries), received, stored, duplicates, rejected, ordered)
 
 
-def unpriced_share(engine: Engine, window: Window = Window()) -> UnpricedShare:
-    """How many requests made in `window` have no cost, by reason."""
-    unpriced = call("GL_COUNT_IF", exp.Is(this=column("cost"), expression=exp.Null()))
-    reason = exp.Coalesce(this=column("unpriced_reason"), expressions=[text("")])
-    tree = exp.select(
-        exp.alias_(reason, "reason"), exp.alias_(call("GL_COUNT"), "requests"), exp.alias_(unpriced, "unpriced")
+def unpriced_share(engine: Engine, window: Window = Window(), *, worst: int = 20) -> UnpricedShare:
+    """How many requests made in `window` have no cost, by reason, with the `worst` models, the dearest first."""
+    groups = engine.query(_unpriced_models(window), window).to_pylist()
+    reasons: Counter[str] = Counter()
+    for group in groups:
+        reasons[group["reason"]] += group["unpriced"]
+    lost = [
+        UnpricedModel(
+            group["provider"],
+            group["model"],
+            group["reason"],
+            group["unpriced"],
+            group["unpriced_tokens"],
+            group["risk"],
+        )
+        for group in groups
+        if group["unpriced"]
+    ]
+    lost.sort(
+        key=lambda one: (-(one.spend_at_risk or Decimal(-1)), -one.requests, one.ai_org, one.ai_model, one.reason)
     )
-    tree = tree.from_(scan(GENERATIONS.name, window)).where(conditions.within_windows("created_at", (window,)))
-    groups = engine.query(tree.group_by(exp.column("reason")), window).to_pylist()
-    reasons = {group["reason"]: group["unpriced"] for group in groups if group["unpriced"]}
     return UnpricedShare(
         sum(group["requests"] for group in groups),
         sum(reasons.values()),
-        dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        sum(group["tokens"] for group in groups),
+        sum(group["unpriced_tokens"] for group in groups),
+        {reason: count for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])) if count},
+        tuple(lost[:worst]),
     )
+
+
+def _unpriced_models(window: Window) -> exp.Select:
+    """Requests, tokens and what is at risk, by provider, model, reason and whether there is a cost."""
+    keys = {"provider": "ai_org", "model": "ai_model", "reason": "unpriced_reason"}
+    without = exp.Is(this=column("cost"), expression=exp.Null())
+    at_risk = exp.Case(ifs=[exp.If(this=without.copy(), true=column("cost_high"))])
+    tokens = exp.Case(ifs=[exp.If(this=without.copy(), true=column("total_units"))], default=exp.Literal.number(0))
+    tree = exp.select(
+        *(exp.alias_(exp.Coalesce(this=column(of), expressions=[text("")]), name) for name, of in keys.items()),
+        exp.alias_(call("GL_COUNT"), "requests"),
+        exp.alias_(call("GL_COUNT_IF", without), "unpriced"),
+        exp.alias_(call("GL_SUM_INT", "total_units"), "tokens"),
+        exp.alias_(call("GL_SUM_INT", tokens), "unpriced_tokens"),
+        exp.alias_(call("GL_SUM_MONEY", at_risk), "risk"),
+    )
+    tree = tree.from_(scan(GENERATIONS.name, window)).where(conditions.within_windows("created_at", (window,)))
+    return tree.group_by(*(exp.column(name) for name in keys))
 
 
 def freshness(engine: Engine, now: datetime) -> Freshness:
