@@ -20,6 +20,7 @@ from genai_prices.types import ClauseEquals, ClauseOr, MatchLogic, ModelInfo, Pr
 from pricing_configs import litellm
 from pricing_configs.convert import default_entry, entry_of
 from pricing_configs.text import text_of
+from warehouse.pricing.differences import rates_of
 
 HERE = Path(__file__).parent
 SLUGS: dict[str, tuple[str, ...]] = {
@@ -207,14 +208,26 @@ def _load(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(), parse_float=Decimal) if path.exists() else {}
 
 
+def changed_rates(old: Any, new: Any) -> str:
+    """What differs within an entry that was there before, as far as it fits on a line."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return ""
+    before, after = rates_of(old), rates_of(new)
+    changed = [rate for rate in sorted(before.keys() | after.keys()) if before.get(rate) != after.get(rate)]
+    told = [f"{rate} {before.get(rate, '-')} → {after.get(rate, '-')}" for rate in changed[:4]]
+    return " " + ", ".join([*told, *(["…"] if len(changed) > 4 else [])]) if told else " (source or date)"
+
+
 def write(folder: Path, slug: str, file: Mapping[str, Any], *, check: bool) -> int:
     """Writes one file and prints how it differs from the one that was there; the number of differences."""
     path = folder / f"{slug}.json"
     before = _load(path)
+    after = json.loads(text_of(file), parse_float=Decimal)
     changes = [
-        f"{'+' if key not in before else '-' if key not in file else '~'} {folder.name}/{slug}: {key}"
-        for key in sorted(before.keys() | file.keys())
-        if before.get(key) != file.get(key)
+        f"{'+' if key not in before else '-' if key not in after else '~'} {folder.name}/{slug}: {key}"
+        f"{changed_rates(before.get(key), after.get(key))}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
     ]
     for change in changes[:20]:
         print(change)

@@ -12,12 +12,12 @@ from warehouse.pricing.capabilities import parse_capabilities, resolved
 from warehouse.pricing.files import (
     Library,
     capability,
-    deep_merged,
     encoded,
     merged_capabilities,
     merged_prices,
     pricing_config,
 )
+from warehouse.pricing.inheritance import deep_merged
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

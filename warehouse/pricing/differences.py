@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import msgspec
 
-from warehouse.pricing.files import Library, ModelFile, deep_merged
+from warehouse.pricing.files import Library, ModelFile
+from warehouse.pricing.inheritance import deep_merged
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
 _REMARKS = frozenset({"source", "as_of"})

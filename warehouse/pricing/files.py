@@ -17,6 +17,7 @@ from warehouse.errors import PricingError
 from warehouse.pricing.book import PriceLevel
 from warehouse.pricing.capabilities import DEFAULT, independent, parse_capabilities, resolved
 from warehouse.pricing.config import parse_provider
+from warehouse.pricing.inheritance import config_of, deep_merged, without_prices, written_out
 from warehouse.pricing.names import model_keys, provider_slug
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -66,24 +67,32 @@ Merge = Callable[[str, Sequence[tuple[str, bytes]]], ModelFile | None]
 
 def merged_prices(provider: str, parts: Sequence[tuple[str, bytes]]) -> ModelFile | None:
     """The price file of (level, text) parts, the first one on top; refused entries and unreadable parts left out."""
-    entries: dict[str, Any] = {}
+    readable = list(_readable(provider, parts))
+    if not readable:
+        return None
+    defaults = [cast(Entries, entries.get(DEFAULT, {})) for _, entries in readable]
+    alike = all(config_of(default) == config_of(defaults[0]) for default in defaults)
+    top = defaults[0] if alike else without_prices(defaults[0])
+    merged: dict[str, Any] = {DEFAULT: top}
     levels: dict[str, str] = {}
-    default: Mapping[str, Any] | None = None
+    for (level, entries), default in zip(readable, defaults, strict=True):
+        for model in entries.keys() - merged.keys():
+            entry = cast(Entries, entries[model])
+            merged[model] = entry if alike else written_out(entry, default, config_of(top).get("calculate"))
+            levels[model] = level
+    order = [DEFAULT, *sorted(levels)]
+    return ModelFile(provider, {name: merged[name] for name in order}, {name: levels[name] for name in order[1:]})
+
+
+def _readable(provider: str, parts: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, Entries]]:
+    """(level, entries that are not refused) of each part that can be read."""
     for level, text in parts:
         try:
             parsed = parse_provider(provider, text, level)
         except PricingError:
             continue
         refused = {problem.model for problem in parsed.problems}
-        own = _config({} if DEFAULT in refused else parsed.raw.get(DEFAULT))
-        if default is None:
-            default = entries[DEFAULT] = {} if DEFAULT in refused else parsed.raw.get(DEFAULT, {})
-        for model, entry in parsed.raw.items():
-            if model != DEFAULT and model not in refused and model not in entries:
-                same = own == _config(default)
-                entries[model] = entry if same else _with_default(entry, own)
-                levels[model] = level
-    return None if default is None else ModelFile(provider, entries, levels)
+        yield level, {model: entry for model, entry in parsed.raw.items() if model not in refused}
 
 
 def merged_capabilities(provider: str, parts: Sequence[tuple[str, bytes]]) -> ModelFile | None:
@@ -110,7 +119,7 @@ def pricing_config(file: ModelFile, model: str, now: datetime) -> dict[str, Any]
 
     Source: dataplane contract 5.1, 5.5.
     """
-    default = _config(file.entries.get(DEFAULT))
+    default = config_of(file.entries.get(DEFAULT))
     if model == DEFAULT:
         return dict(default) or None
     key = file.key_of(model)
@@ -127,33 +136,6 @@ def capability(file: ModelFile, model: str) -> dict[str, Any] | None:
         return dict(default) or None
     key = file.key_of(model)
     return None if key is None else resolved(file.entries[key], default)
-
-
-def deep_merged(default: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Both tables; `own` wins key by key, and its `calculate` replaces the other one whole."""
-    both = dict(default)
-    for key, value in own.items():
-        if value is None:
-            continue
-        below = both.get(key)
-        nested = key != "calculate" and isinstance(value, Mapping) and isinstance(below, Mapping)
-        both[key] = deep_merged(cast(Entries, below), cast(Entries, value)) if nested else value
-    return both
-
-
-def _config(entry: Any) -> Mapping[str, Any]:
-    config = cast(Entries, entry).get("pricing_config") if isinstance(entry, Mapping) else None
-    return cast(Entries, config) if isinstance(config, Mapping) else {}
-
-
-def _with_default(entry: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry with its own file's default written into each of its prices."""
-    whole = dict(entry)
-    if isinstance(entry.get("pricing_config"), Mapping):
-        whole["pricing_config"] = deep_merged(default, entry["pricing_config"])
-    if isinstance(entry.get("periods"), list):
-        whole["periods"] = [_with_default(cast(Entries, period), default) for period in entry["periods"]]
-    return whole
 
 
 def _in_force(entry: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
