@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -85,6 +86,13 @@ def test_a_question_split_over_a_rollup_and_rows(engines: list[Engine]) -> None:
     assert split is not None
     assert split.rest[0] == Window(SINCE, datetime(2026, 2, 1, 23, 59, 59, 999000, tzinfo=UTC))
     check("split", {engine.name: pretty(engine, compile_grouped(query, split)) for engine in engines})
+
+
+def test_a_question_as_known_at_an_instant(engines: list[Engine]) -> None:
+    asked = question(("model",), "cost", "p95_latency", conditions=(Condition("cost_min", 1),))
+    query = replace(asked, as_known_at=datetime(2026, 3, 5, 10, 0, 0, 123_999, tzinfo=UTC))
+    assert not plan.candidates(query)
+    check("as_known_at", {engine.name: pretty(engine, compile_grouped(query)) for engine in engines})
 
 
 def test_every_measure(engines: list[Engine]) -> None:

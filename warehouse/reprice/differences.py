@@ -9,6 +9,8 @@ import polars as pl
 from warehouse.catalog.prices import CORRECTED, NEW, OLD
 
 NAMES = tuple(column.name for column in CORRECTED)
+_BOUNDS = ("cost_low", "cost_high")
+"""A row that is older than its bounds has none; its cost stands for both."""
 _TELLING = tuple(name for name in NAMES if name != "price_id")
 """Another price row that comes to the same cost is no correction: the old one still explains it."""
 WHY = "why"
@@ -44,7 +46,7 @@ def changes_of(stored: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
     old = stored.select(pl.col(name).alias(OLD + name) for name in NAMES)
     new = priced.select(pl.col(name).alias(NEW + name) for name in NAMES)
     both = stored.drop(NAMES).hstack(old).hstack(new)
-    differs = pl.any_horizontal(pl.col(OLD + name).ne_missing(pl.col(NEW + name)) for name in _TELLING)
+    differs = pl.any_horizontal(_told(OLD, name).ne_missing(_told(NEW, name)) for name in _TELLING)
     before, after = pl.col(OLD + "cost"), pl.col(NEW + "cost")
     why = (
         pl.when(before.is_null() & after.is_not_null())
@@ -58,6 +60,10 @@ def changes_of(stored: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
     kept = [*_GROUP, "id", "created_at", "repriced_at"]
     names = [prefix + name for name in NAMES for prefix in (OLD, NEW)]
     return both.filter(differs).select(*kept, *names, why.alias(WHY))
+
+
+def _told(when: str, name: str) -> pl.Expr:
+    return pl.coalesce(when + name, when + "cost") if name in _BOUNDS else pl.col(when + name)
 
 
 class Differences:
