@@ -4,6 +4,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from json import loads
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -284,3 +285,32 @@ def test_nobody_sees_what_another_tenant_has_to_price(client: TestClient, here: 
             found = answer.json().get("total")
             assert found == expected or (answer.status_code == 403 and not expected), (more, answer.text)
     assert client.get(f"/v1/pricing/unpriced?{TIME}&workspace_slug={other.slug}").json()["total"] == 0
+
+
+def test_an_agreement_counts_for_the_next_record_and_sums_say_what_they_lack(client: TestClient) -> None:
+    columns = "cost,priced_requests,unpriced_tokens,cost_low,cost_high"
+
+    def sent(id_: str) -> dict[str, Any]:
+        record = {"id": id_, "created_at": "2026-04-02T10:00:00Z", "ai_org": "openai", "ai_model": "my-own",
+                  "virtual_key": "vk-1", "req_units": 100, "res_units": 10, "response_status_code": 200}  # fmt: skip
+        assert client.post("/v1/ingest/generations", json=[record]).status_code == 200
+        until = monotonic() + 20
+        while monotonic() < until:
+            answer = client.get(f"/v1/analytics/groups/model?{TIME}&columns={columns}")
+            (group,) = loads(answer.text, parse_float=Decimal)["data"] or [{}]
+            if group.get("requests") == int(id_):
+                return group
+            sleep(0.05)
+        raise AssertionError(f"record {id_} was not stored in time")
+
+    first = sent("1")
+    assert (first["cost"], first["priced_requests"], first["unpriced_requests"]) == (None, 0, 1)
+    assert (first["unpriced_tokens"], first["unbounded_requests"]) == (110, 0)
+    assert first["cost_low"] < first["cost_high"]
+    agreed = {"model": "my-own", "effective_from": "2026-04-01T00:00:00Z"}
+    made(client, PRICES, PRICE | agreed)
+    second = sent("2")
+    cost = Decimal("0.035")
+    assert (second["cost"], second["priced_requests"], second["unpriced_requests"]) == (cost, 1, 1)
+    assert second["unpriced_tokens"] == 110
+    assert (second["cost_low"], second["cost_high"]) == (first["cost_low"] + cost, first["cost_high"] + cost)

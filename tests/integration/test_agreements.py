@@ -1,4 +1,4 @@
-"""An agreement from its entry to the costs: at the load, at a re-pricing, in the list of what to price, in the check."""
+"""An agreement from its entry to the costs: at the load, at a re-pricing, in what there is to price, in the check."""
 
 import json
 from collections.abc import Iterator
