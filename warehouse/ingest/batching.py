@@ -75,6 +75,9 @@ def make_batch(
     raws = _raw_frames(dataset, reads, owners)
     parts = [normalise(raw, dataset, owners, constants) for raw in raws]
     rejects = [_reject(reads[number], index, error) for number, index, error in _bad(reads)]
+    # The rows as they were read take as much memory as the batch; only their records may still be asked for.
+    reads = [read.without_rows() for read in reads]
+    del raws
     wrong = [one for part in parts for one in part.rejects]
     rejects += [_reject(reads[number], index, BadRecord(reason, detail)) for number, index, reason, detail in wrong]
     frame = pl.concat([part.frame for part in parts]) if len(parts) > 1 else parts[0].frame

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from warehouse.ingest.records import Chunk, Original
 
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 8 << 20
 MAX_RECORD_BYTES = 64 << 20
 """A longer record is cut there and ends in quarantine: no input can take the memory."""
 

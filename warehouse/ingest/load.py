@@ -26,7 +26,7 @@ from warehouse.pricing.book import PriceBook
 from warehouse.pricing.negotiated import Overlay
 from warehouse.settings import CostPolicy
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 32_768
 _BATCH_BYTES = 256 << 20
 _ENTRIES_TOGETHER = 16
 _JOURNALS = "open"
@@ -210,13 +210,17 @@ class _Run:
         self._bytes_read += size
 
     def _commit(self, reads: Sequence[Read], on_committed: Callable[[Sequence[Source]], None] | None) -> None:
+        done = [read.source for read in reads if read.piece is None and read.is_whole]
         by_dataset: dict[str, list[Read]] = {}
         for read in reads:
             if read.piece is not None:
                 by_dataset.setdefault(read.piece.dataset.name, []).append(read)
-        for of_dataset in by_dataset.values():
-            self._store(make_batch(of_dataset, self._owner, self._options.constants, self._pricing, self._now))
-        done = [read.source for read in reads if read.piece is None and read.is_whole]
+        del reads
+        while by_dataset:
+            _, of_dataset = by_dataset.popitem()
+            batch = make_batch(of_dataset, self._owner, self._options.constants, self._pricing, self._now)
+            del of_dataset
+            self._store(batch)
         if done and on_committed is not None:
             on_committed(done)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from queue import Full, Queue
 from threading import Event, Thread
@@ -30,6 +30,10 @@ class Read:
     """How the source was read, for the quarantine to tell."""
     is_whole: bool = True
     """False for the end of a source whose rest could not be read."""
+
+    def without_rows(self) -> "Read":
+        """The same, with the records as they came but not the rows made of them."""
+        return replace(self, piece=replace(self.piece, frame=None, rows=(), bad=())) if self.piece else self
 
 
 @dataclass(frozen=True, slots=True)
