@@ -48,7 +48,7 @@ def test_a_database_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     upgrade(database)
     with database.connection() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(ConfigurationError, match="9999.*newer"):
+    with pytest.raises(ConfigurationError, match=r"9999.*newer"):
         upgrade(database)
 
 
