@@ -87,4 +87,4 @@ def test_a_million_mixed_rows(benchmark):
         f"ratio {per_core / per_call:,.0f} ({platform.processor() or platform.machine()}, polars {pl.__version__})"
     )
     # A wide margin below the target of 1,000: the printed ratio is the measurement, this only catches a collapse.
-    assert per_core / per_call > 50
+    assert not benchmark.enabled or per_core / per_call > 50
