@@ -34,10 +34,11 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "PROXY_PATIENCE_S", 0.5)
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A healthy answer may take long on a busy machine; only what is slow on purpose is not waited for (`break_it`).
+    monkeypatch.setattr(chain, "PROXY_PATIENCE_S", 60.0)
+    monkeypatch.setattr(origins, "READ_TIMEOUT_S", 30.0)
     monkeypatch.setattr(origins, "MAX_BYTES", 1 << 20)
-    monkeypatch.setattr(origins, "READ_TIMEOUT_S", 0.6)
 
 
 @pytest.fixture
@@ -90,7 +91,8 @@ def level(sources: Sources, name: str = "proxy") -> RememberedLevel:
     return next(one for one in sources.levels() if isinstance(one, RememberedLevel) and one.name == name)
 
 
-def break_it(host: ModelFileHost, trouble: str) -> None:
+def break_it(sources: Sources, host: ModelFileHost, trouble: str) -> None:
+    level(sources)._patience_s = 0.3 if trouble in ("slow", "drip") else 60.0
     if trouble == "gone":
         host.files.clear()  # a proxy that has lost its files answers 404 for everything
     host.misbehave = trouble
@@ -109,14 +111,14 @@ def test_the_first_level_that_knows_a_model_gives_its_price(sources: Sources) ->
 def test_a_level_that_never_answered_falls_through_and_is_reported(
     sources: Sources, host: ModelFileHost, clock: Clock, trouble: str
 ) -> None:
-    break_it(host, trouble)
+    break_it(sources, host, trouble)
     assert rate(sources) == STORE
     assert rate(sources, "only-local") == LOCAL
     if trouble != "gone":
         problem = next(one for one in sources.book().problems() if one.provider == "acme")
         assert problem.source == "proxy"
         assert level(sources).status().failing
-    host.misbehave = ""
+    break_it(sources, host, "")
     host.files["pricing/acme.json"] = price_file(PROXY, "m")
     clock.pass_(hours=1)
     assert rate(sources) == PROXY
@@ -128,7 +130,7 @@ def test_what_a_level_said_before_counts_while_it_fails(
     sources: Sources, host: ModelFileHost, clock: Clock, trouble: str
 ) -> None:
     assert rate(sources) == PROXY
-    break_it(host, trouble)
+    break_it(sources, host, trouble)
     for _ in range(3):
         clock.pass_(hours=2)
         assert rate(sources) == PROXY
@@ -136,7 +138,7 @@ def test_what_a_level_said_before_counts_while_it_fails(
     status = level(sources).status()
     assert (status.held, status.stale, status.failing) == (("acme",), ("acme",), True)
     assert status.oldest_at == datetime(2026, 6, 1, tzinfo=UTC)
-    host.misbehave = ""
+    break_it(sources, host, "")
     host.files["pricing/acme.json"] = price_file(11, "m")
     clock.pass_(hours=1)
     assert rate(sources) == 11
@@ -234,9 +236,8 @@ def test_nobody_waits_for_a_newer_file(sources: Sources, host: ModelFileHost, cl
     first.start()
     while host.total() < 2:
         time.sleep(0.005)
-    started = time.perf_counter()
     assert asked.read("acme") == before
-    assert time.perf_counter() - started < 0.2
+    assert first.is_alive(), "the one who asks still waits"
     first.join()
 
 
