@@ -126,3 +126,14 @@ def test_video_tokens_cost_more_than_text_where_they_do() -> None:
     used["extra_units"] = {"video_output_tokens": 4}
     assert cost_of_one(book({"m": live}), **used) == 10 * 1 + 4 * 7
     assert cost_of_one(book({"m": entry(**CHAT)}), **used) == 18
+
+
+def test_a_large_frame_is_priced_in_parts_as_if_it_were_one(monkeypatch) -> None:
+    prices = book({"m": entry({"web_search": 1}, **CHAT), "n": entry(request_token=3e-20)})
+    rows = [
+        {"ai_model": "mno"[n % 3], "uncached_input_tokens": n, "extra_units": {"web_search": n % 4} if n % 5 else {}}
+        for n in range(40)
+    ]
+    whole = priced(prices, *rows)
+    monkeypatch.setattr("warehouse.pricing.cost._ROWS_AT_ONCE", 7)
+    assert priced(prices, *rows) == whole

@@ -17,7 +17,7 @@ import polars as pl
 from cachetools import LRUCache
 
 from warehouse.pricing.book import PriceBook, PriceRow, UnpricedReason
-from warehouse.pricing.cells import NOTHING, Cell
+from warehouse.pricing.cells import FACETS, NOTHING, Cell
 from warehouse.pricing.columnar import MONEY, TARIFF, UNITS, costs
 from warehouse.pricing.formula import Term, exact_sum
 from warehouse.pricing.multiplier import Multiplier
@@ -31,6 +31,8 @@ BOUNDED = (
 )
 """Reasons that leave the usage known, so that other prices can be put on it."""
 _NAMES = [reason.value for reason in BOUNDED]
+_NAMED = ("ai_org", "ai_model", "created_at", *FACETS)
+"""What cells have told already."""
 _ZERO = Decimal(0)
 _Envelope = tuple[Tariff, Tariff | None]
 _K = TypeVar("_K")
@@ -85,17 +87,15 @@ def bounds(
         where there is none; `cell` is the index of each row's cell.
     Units: cents.
     """
-    both = pl.DataFrame({"cost_low": known, "cost_high": known})
     unknown = known.is_null()
     if not unknown.any():
-        return both
-    nothing = pl.lit(0).cast(MONEY)
-    opened = rows.with_columns(cell.alias("#cell")).filter(unknown)
+        return pl.DataFrame({"cost_low": known, "cost_high": known})
+    opened = rows.select(pl.exclude(*_NAMED, "#cell"), cell.alias("#cell")).filter(unknown)
     low, high = _priced(opened, cells, book)
-    place = pl.select(pl.when(unknown).then(unknown.cum_sum() - 1)).to_series()
-    return both.select(
-        pl.coalesce("cost_low", pl.lit(low).gather(place), pl.when(pl.lit(unknown)).then(nothing)),
-        pl.coalesce("cost_high", pl.lit(high).gather(place)).alias("cost_high"),
+    low = pl.select(pl.lit(low).fill_null(pl.lit(0).cast(MONEY))).to_series()
+    places = unknown.arg_true()
+    return pl.DataFrame(
+        {"cost_low": known.clone().scatter(places, low), "cost_high": known.clone().scatter(places, high)}
     )
 
 

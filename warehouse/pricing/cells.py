@@ -53,7 +53,8 @@ def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[lis
     Shape: needs ai_org, ai_model, created_at, and `AGREED` where there is an overlay; bucket columns that are absent
         count as empty.
     """
-    names = [_text_part(rows[name]) for name in ("ai_org", "ai_model", *FACETS, AGREED) if name in rows.columns]
+    told = [name for name in (*FACETS, AGREED) if name in rows.columns and rows[name].null_count() < rows.height]
+    names = [_text_part(rows[name]) for name in ("ai_org", "ai_model", *told)]
     pair, distinct = _combined([part for part, _ in names])
     values = {part.name: texts for part, texts in names}
     named = [{name: values[name][index] for name, index in key.items()} for key in distinct]
@@ -82,17 +83,14 @@ def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[lis
 def _text_part(column: pl.Series) -> tuple[_Part, list[str | None]]:
     """A text column as numbers, and the text of each."""
     # Categories of its own: the shared ones would keep every name that a log ever held.
-    codes = column.cast(pl.Categorical(pl.Categories.random())).to_physical().cast(pl.UInt32)
+    categories = pl.Categories.random()
+    found = column.cast(pl.Categorical(categories))  # the categories live as long as it does
+    codes = found.to_physical().cast(pl.UInt32)
     known = (cast(int | None, codes.max()) or 0) + 1
-    codes = codes.fill_null(known)
-    texts = column.gather(_somewhere(codes, known + 1))
-    return _Part(column.name, known + 1, codes), texts.to_list()
-
-
-def _somewhere(codes: pl.Series, size: int) -> pl.Series:
-    """For each number below `size`, a row that has it; null for one that no row has."""
-    rows = pl.Series([None] * size, dtype=pl.UInt32)
-    return rows.scatter(codes, pl.int_range(len(codes), dtype=pl.UInt32, eager=True))
+    texts: list[str | None] = [None] * (known + 1)
+    for text, code in categories.to_dict().items():
+        texts[code] = text
+    return _Part(column.name, known + 1, codes.fill_null(known)), texts
 
 
 def _parts(

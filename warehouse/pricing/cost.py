@@ -5,6 +5,7 @@ rules about rows: what is not billed, what cannot be priced, and whose cost coun
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
@@ -34,6 +35,11 @@ _NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 3
 _LOOKED_AT = ("ai_org", "ai_model", "created_at", *FACETS, UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN)
 
 
+_COUNTS = frozenset((*(column.name for column in BUCKETS), UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN))
+_ROWS_AT_ONCE = 1 << 18
+"""Larger frames are priced in parts, side by side: what a part needs in between stays small."""
+
+
 def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Overlay | None = None) -> pl.DataFrame:
     """The same rows in the same order with all cost columns of the catalog; `usage_known` is gone.
 
@@ -49,6 +55,24 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
     if overlay:
         rows = rows.with_columns(overlay.agreed(frame))
     cells, cell = cells_of(rows, book, overlay or Overlay())
+
+    def part(start: int) -> pl.DataFrame:
+        return _priced(rows.slice(start, _ROWS_AT_ONCE), cell.slice(start, _ROWS_AT_ONCE), cells, book, policy)
+
+    starts = range(0, max(frame.height, 1), _ROWS_AT_ONCE)
+    if len(starts) == 1:
+        money = part(0)
+    else:
+        with ThreadPoolExecutor(pl.thread_pool_size(), "price") as pool:
+            money = pl.concat(pool.map(part, starts))
+    dropped = {"usage_known", *money.columns}
+    return frame.select(name for name in frame.columns if name not in dropped).hstack(money)
+
+
+def _priced(
+    rows: pl.DataFrame, cell: pl.Series, cells: Sequence[Cell], book: PriceBook, policy: CostPolicy
+) -> pl.DataFrame:
+    """The cost columns of some rows, each of which is in the cell whose index it has."""
     rows = rows.hstack(_by_cell(cell, cells))
     tariffs = [one.tariff for one in cells if one.tariff is not None]
     rows = rows.hstack(metered(rows, tariffs).rename({"counted": _COUNTED, "uncounted": _UNCOUNTED}))
@@ -57,9 +81,7 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
     money = money.select(*_counted(money, policy), *_OWN, *_named(cells))
     known = money.select(pl.coalesce("cost", "computed_cost")).to_series()
     money = money.hstack(bounds(rows.with_columns(money["unpriced_reason"]), known, cell, cells, book))
-    names = [column.name for column in COST]
-    dropped = {"usage_known", *names}
-    return frame.select(name for name in frame.columns if name not in dropped).hstack(money.select(names))
+    return money.select(column.name for column in COST)
 
 
 def _rows(frame: pl.DataFrame) -> pl.DataFrame:
@@ -167,9 +189,8 @@ def _saved(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.Series:
     known = rows[_HIT] & rows[_REASON].is_null() & ~rows[_FREE]
     saved = pl.repeat(None, rows.height, dtype=MONEY, eager=True).alias("cache_saved_cost")
     if known.any():
-        cost = costs(rows.filter(known), tariffs)["computed_cost"]
-        position = pl.select(pl.when(known).then(known.cum_sum() - 1)).to_series()
-        saved = cost.gather(position).alias("cache_saved_cost")
+        counted = rows.select(name for name in rows.columns if name in _COUNTS or name == TARIFF)
+        saved = saved.scatter(known.arg_true(), costs(counted.filter(known), tariffs)["computed_cost"])
     return saved
 
 
