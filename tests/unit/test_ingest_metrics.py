@@ -357,3 +357,23 @@ def test_a_tier_has_one_name() -> None:
     batch = batch_of(lines(*(metric(number, execution_mode=mode) for number, mode in enumerate(modes))))
     rows = sorted(batch.table.to_pylist(), key=lambda row: row["id"])
     assert [row["execution_mode"] for row in rows] == ["priority", None, "provisioned", "something"]
+
+
+def test_a_source_may_change_its_types_after_the_first_records() -> None:
+    clean = [metric(number) for number in range(60)]
+    later = metric(61, req_units="7", is_success="true", uncached_input_tokens=5, ttlt="12")
+    worse = metric(62, req_units=1.5)
+    batch = batch_of(lines(*clean, later, worse))
+    assert reasons(batch) == ["req_units is not a whole number"]
+    rows = {row["id"][-2:]: row for row in rows_of(batch)}
+    assert len(rows) == 61
+    assert (rows["61"]["req_units"], rows["61"]["ttlt"], rows["61"]["is_success"]) == (7, 12, True)
+    assert (rows["00"]["req_units"], rows["59"]["res_units"]) == (150, 200)
+
+
+@pytest.mark.parametrize("value", [1.5, -1.0, 1e13, 2.0**63])
+def test_a_number_that_is_no_count_is_refused_among_numbers(value) -> None:
+    batch = batch_of(lines(metric(1), metric(2, res_units=value), metric(3)))
+    assert len(reasons(batch)) == 1
+    assert batch.rejects[0].original.record == 2
+    assert {row["res_units"] for row in rows_of(batch)} == {200}

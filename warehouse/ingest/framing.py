@@ -100,6 +100,7 @@ def line_chunks(
 
 
 def _whole_lines(blocks: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    """Each byte is copied once: blocks are joined up to the last line end and no further."""
     held: list[bytes] = []
     size = 0
     for block in blocks:
@@ -107,14 +108,15 @@ def _whole_lines(blocks: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
         size += len(block)
         if size < chunk_bytes:
             continue
-        data = b"".join(held)
-        cut = data.rfind(b"\n") + 1
+        cut = block.rfind(b"\n") + 1
         if cut:
-            yield data[:cut]
+            held[-1] = block[:cut]
+            yield b"".join(held)
+            held = [block[cut:]]
+            size = len(held[0])
         elif size >= MAX_RECORD_BYTES:
-            yield data + b"\n"
-            cut = size
-        held, size = [data[cut:]], size - cut
+            yield b"".join((*held, b"\n"))
+            held, size = [], 0
     rest = b"".join(held)
     if rest:
         yield rest if rest.endswith(b"\n") else rest + b"\n"

@@ -1,0 +1,136 @@
+"""How fast NDJSON.gz becomes priced, deduplicated, committed rows, beside DuckDB's `read_json` → Parquet.
+
+`pytest --benchmark-enable -s tests/bench/test_bench_ingest.py`; both sides run in processes of their own, in turn, on
+the same ten files, so that a busy machine slows both.
+"""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import duckdb
+import orjson
+import psutil
+import pytest
+from isal import igzip
+
+from tests.factories.engines import lake_engine
+from warehouse.ingest.load import Loader, LoadOptions
+from warehouse.ingest.ownership import Ownership
+from warehouse.ingest.source import Source
+from warehouse.pricing.sources import open_book
+from warehouse.sample.generate import chunks
+from warehouse.sample.spec import SampleSpec
+from warehouse.sample.world import world_of
+from warehouse.settings import CostPolicy
+
+pytestmark = [pytest.mark.bench, pytest.mark.slow]
+
+ROWS = int(os.environ.get("GATELEDGER_BENCH_ROWS", "1000000"))
+FILES = 10
+TURNS = 3
+TARGET = 0.65
+MAX_RSS_MB = 1024
+UNTIL = datetime(2026, 5, 5, tzinfo=UTC)
+WORKSPACES = tuple(f"workspace-{number}" for number in range(10))
+SPEC = SampleSpec(ROWS, 4, 7, UNTIL, organisation_id="bench", organisation_name="Bench", workspaces=WORKSPACES)
+
+
+def write_files(folder: Path) -> list[Path]:
+    """Ten files of analytics rows as a gateway writes them."""
+    paths = [folder / f"metrics-{number}.ndjson.gz" for number in range(FILES)]
+    files = [igzip.open(path, "wb", compresslevel=1) for path in paths]
+    written = 0
+    for chunk in chunks(SPEC, world_of(SPEC)):
+        for part in chunk.metrics.iter_slices(2000):
+            files[written * FILES // ROWS].write(part.write_ndjson().encode())
+            written += part.height
+    for file in files:
+        file.close()
+    return paths
+
+
+def columns_of(path: Path) -> dict[str, str]:
+    """DuckDB's columns for the fields of the first record."""
+    with igzip.open(path) as file:
+        record = orjson.loads(file.readline())
+    kinds = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", dict: "STRUCT(key VARCHAR[], value VARCHAR[])"}
+    named = {"created_at": "TIMESTAMP", "cost": "DECIMAL(18,12)"}
+    return {name: named.get(name) or kinds.get(type(value), "VARCHAR") for name, value in record.items()}
+
+
+def by_duckdb(folder: Path, threads: int) -> None:
+    """The yardstick: typed columns, no price, no dedupe, no commit."""
+    paths = sorted(folder.glob("*.gz"))
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = ?", [threads])
+        connection.execute("SET enable_progress_bar = false")
+        read = "SELECT * FROM read_json(?, format = 'newline_delimited', columns = ?)"
+        relation = connection.sql(read, params=[[str(path) for path in paths], columns_of(paths[0])])
+        relation.write_parquet(str(folder / "out.parquet"), compression="zstd")
+
+
+def by_loader(folder: Path, threads: int) -> None:
+    """The whole way: rows priced, deduplicated, on disk and committed."""
+    sources = [_source(path) for path in sorted(folder.glob("*.gz"))]
+    ownership = Ownership("bench", "Bench", WORKSPACES[0], {"bench": frozenset(WORKSPACES)})
+    with lake_engine(folder / str(time.time_ns()), threads=threads) as engine:
+        loader = Loader(engine, open_book(None), CostPolicy.COMPUTED_ELSE_REPORTED, ownership, folder / "quarantine")
+        report = loader.load(sources, LoadOptions(), UNTIL)
+    assert (report.stored, report.rejected) == (ROWS, 0), report
+
+
+def _source(path: Path) -> Source:
+    return Source(path.name, path.stat().st_size, lambda: path.open("rb"))
+
+
+def measured(what: str, folder: Path) -> tuple[float, float]:
+    """(rows per second, peak MB) of one run in a process of its own; imports are not counted."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.bench.test_bench_ingest", what, str(folder)]
+    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    said = json.loads(done.stdout.strip().splitlines()[-1])
+    return ROWS / said["seconds"], said["peak_mb"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ingest")
+    write_files(path)
+    return path
+
+
+def test_ingest_beside_duckdb(folder: Path, benchmark) -> None:
+    theirs, ours, peaks = [], [], []
+    for _ in range(TURNS):
+        theirs.append(measured("duckdb", folder)[0])
+        rate, peak = measured("loader", folder)
+        ours.append(rate)
+        peaks.append(peak)
+    ratio = median(ours) / median(theirs)
+    size = sum(path.stat().st_size for path in folder.glob("*.gz"))
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GB"
+    fields = len(columns_of(folder / "metrics-0.ndjson.gz"))
+    print(f"\ningest: {ROWS:,} rows in {FILES} files, {size / 1e6:,.0f} MB, {fields} fields; {machine}")
+    print(f"  DuckDB read_json -> Parquet  {median(theirs):>10,.0f} rows/s")
+    print(f"  gateledger, committed        {median(ours):>10,.0f} rows/s   ratio {ratio:.2f} (target {TARGET})")
+    print(f"  peak memory                  {max(peaks):>10,.0f} MB (target {MAX_RSS_MB})")
+    benchmark.extra_info.update(ratio=ratio, rows_per_second=median(ours), peak_mb=max(peaks))
+    benchmark.pedantic(lambda: measured("loader", folder), rounds=1)
+    assert ratio >= TARGET
+    assert max(peaks) <= MAX_RSS_MB
+
+
+if __name__ == "__main__":
+    run = {"duckdb": by_duckdb, "loader": by_loader}[sys.argv[1]]
+    began, used = time.perf_counter(), time.process_time()
+    run(Path(sys.argv[2]), os.cpu_count() or 2)
+    took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - used}
+    print(json.dumps(took | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
