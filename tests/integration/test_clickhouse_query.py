@@ -243,7 +243,10 @@ def test_a_gateways_own_table_can_be_asked_as_it_is(tmp_path: Path) -> None:
             "('1', 'o', 'w', '2026-03-01 10:00:00.123', 'x', 'g', 1, 0.25, 3, 4, 7, 10, 'hit', 200, ['k'], ['v']), "
             "('2', 'o', '', '2026-03-01 11:00:00', 'openai', '', 0, 0.5, 1, 1, 2, 30, '', 500, [], [])"
         )
-        query = exp.select(*(exp.alias_(m.expression.copy(), m.name, quoted=True) for m in GENERATIONS.measures))
+        # The bounds of unknown costs are columns of ours; everything else is asked of what the gateway wrote.
+        ours = {"cost_low", "cost_high"}
+        measures = [m for m in GENERATIONS.measures if not {c.name for c in m.expression.find_all(exp.Column)} & ours]
+        query = exp.select(*(exp.alias_(m.expression.copy(), m.name, quoted=True) for m in measures))
         [row] = engine.query(query.from_(scan("generations"))).to_pylist()
         assert (row["requests"], row["successes"], row["error_count"], row["total_tokens"]) == (2, 1, 1, 9)
         assert (row["cost"], row["unpriced_requests"], row["cache_hits"], row["cache_lookups"]) == (
