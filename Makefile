@@ -35,7 +35,7 @@ lint: setup-dev  ## style, types, directions of imports
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/lint-imports && $(RUN)/pyright
 
 bench: setup-dev  ## speed as ratios to a raw engine or a peer, in one run
-	@$(RUN)/python -m pytest tests/bench -m bench -s --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds -p no:randomly --timeout 3600 $(ARGS)
+	@GATELEDGER_BENCH_INGEST_ROWS=$${GATELEDGER_BENCH_INGEST_ROWS:-1000000} $(RUN)/python -m pytest tests/bench -m bench -s --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds -p no:randomly --timeout 3600 $(ARGS)
 
 docs: setup-dev  ## regenerate docs/catalog.md and docs/openapi.json
 	@$(RUN)/python -m warehouse.query.reference && $(RUN)/python -m api.openapi
