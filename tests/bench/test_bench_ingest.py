@@ -1,7 +1,7 @@
 """How fast NDJSON.gz becomes priced, deduplicated, committed rows, beside DuckDB's `read_json` → Parquet.
 
-`make bench` measures a million rows; both sides run in processes of their own, in turn, on the same ten files, so that a
-busy machine slows both.
+`make bench` measures a million rows; both sides run in processes of their own, in turn, on the same ten files, so that
+a busy machine slows both.
 """
 
 import json
