@@ -38,7 +38,7 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], capture_output=True)
     if mounted.returncode:
-        if os.environ.get("CI") == "true" and os.geteuid() == 0:
+        if os.environ.get("CI") == "true":
             pytest.fail(f"cannot mount a small disk: {mounted.stderr.decode()}")
         pytest.skip(f"a small disk needs the right to mount one: {mounted.stderr.decode().strip()}")
     yield folder
