@@ -4,11 +4,12 @@ from sqlalchemy import MetaData
 
 from api.api_keys import rows as api_keys
 from api.db import Base
+from api.invites import rows as invites
 from api.organisations import rows as organisations
 from api.pricing import rows as pricing
 from api.users import rows as users
 from api.workspaces import rows as workspaces
 
-ROWS = (organisations, users, workspaces, api_keys, pricing)
+ROWS = (organisations, users, workspaces, api_keys, invites, pricing)
 
 METADATA: MetaData = Base.metadata

@@ -1,8 +1,9 @@
 """API keys: a hash and a mask, never the key."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String
+from sqlalchemy import JSON, Boolean, ForeignKey, ForeignKeyConstraint, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Base
@@ -17,6 +18,7 @@ class ApiKey(Base):
         # A key cannot point at a workspace of another organisation.
         ForeignKeyConstraint(["organisation_id", "workspace_id"], ["workspaces.organisation_id", "workspaces.id"]),
         Index(None, "organisation_id", "created_at"),
+        Index(None, "workspace_id", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
@@ -34,5 +36,17 @@ class ApiKey(Base):
     created_by: Mapped[str | None] = mapped_column(String(ID_LENGTH))
     created_at: Mapped[datetime]
     last_updated_at: Mapped[datetime]
-    expires_at: Mapped[datetime | None]
+    usage_limits: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    rate_limits: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    defaults: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """`metadata`, `config_id`, `allow_config_override`."""
+    alert_emails: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    rotation_policy: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    expiry_enforced: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    last_reset_at: Mapped[datetime | None]
+    next_usage_reset_at: Mapped[datetime | None]
+    previous_key_hash: Mapped[str | None] = mapped_column(String(64), unique=True, index=True)
+    """Of the key before its rotation; it counts until `previous_key_expires_at`."""
+    previous_key_expires_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
     deleted_at: Mapped[datetime | None]

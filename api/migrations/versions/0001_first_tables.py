@@ -132,13 +132,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_workspace_members_user_id"), table_name="workspace_members")
+    # A table takes its indexes with it; MySQL lets go of none that a foreign key needs.
     op.drop_table("workspace_members")
-    op.drop_index(op.f("ix_api_keys_user_id"), table_name="api_keys")
-    op.drop_index(op.f("ix_api_keys_organisation_id_created_at"), table_name="api_keys")
     op.drop_table("api_keys")
     op.drop_table("workspaces")
-    op.drop_index(op.f("ix_organisation_members_user_id"), table_name="organisation_members")
     op.drop_table("organisation_members")
     op.drop_table("users")
     op.drop_table("organisations")

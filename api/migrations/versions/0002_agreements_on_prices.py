@@ -77,9 +77,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_reservation_versions_organisation_id_known_from"), table_name="reservation_versions")
+    # A table takes its indexes with it; MySQL lets go of none that a foreign key needs.
     op.drop_table("reservation_versions")
-    op.drop_index(
-        op.f("ix_negotiated_price_versions_organisation_id_known_from"), table_name="negotiated_price_versions"
-    )
     op.drop_table("negotiated_price_versions")
