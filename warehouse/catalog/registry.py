@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from warehouse.catalog.audit_logs import AUDIT_LOGS
 from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset, Dimension, Filter, Measure, Ratio
@@ -11,7 +12,8 @@ from warehouse.catalog.rollups import ROLLUPS
 from warehouse.errors import UnknownName
 
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (GENERATIONS, FEEDBACKS, BATCHES, LOG_OBJECTS, PRICES, CORRECTIONS, *ROLLUPS)
+    dataset.name: dataset
+    for dataset in (GENERATIONS, FEEDBACKS, BATCHES, LOG_OBJECTS, PRICES, CORRECTIONS, AUDIT_LOGS, *ROLLUPS)
 }
 
 _Named = TypeVar("_Named")

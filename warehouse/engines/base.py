@@ -122,6 +122,10 @@ class Engine(ABC):
         """Make `rows` the whole content of those days of a derived dataset, atomically per day."""
 
     @abstractmethod
+    def forget(self, dataset: Dataset, before: date) -> int:
+        """Delete the rows of all UTC days before `before`; how many they were. A repeat deletes nothing more."""
+
+    @abstractmethod
     def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:
         """Answer a neutral tree. Instants come UTC-aware (us), money as decimal128, counts as int64.
 

@@ -136,6 +136,11 @@ class ClickHouseEngine(Engine):
         with self._connection() as wire:
             clickhouse_tables.replace_days(wire, dataset, days, rows)
 
+    def forget(self, dataset: Dataset, before: date) -> int:
+        """See `Engine.forget`."""
+        with self._writing, self._connection() as wire:
+            return clickhouse_tables.forget(wire, dataset, before)
+
     def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:  # noqa: ARG002
         """See `Engine.query`. The window is not needed: parts know which instants they hold."""
         with self._turns.turn(limits.timeout_s), self._connection() as wire:

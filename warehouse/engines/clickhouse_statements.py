@@ -188,6 +188,24 @@ def count_rows(name: str) -> exp.Select:
     return exp.select(exp.alias_(function("toInt64", function("count")), "rows", quoted=True)).from_(table(name))
 
 
+def count_before(dataset: Dataset, before: date) -> exp.Select:
+    """How many rows lie on days before `before`."""
+    return count_rows(dataset.name).where(_is_before(dataset, before))
+
+
+def delete_before(dataset: Dataset, before: date, database: str, topology: Topology) -> exp.Alter:
+    """The mutation that deletes the rows of days before `before`, on every shard."""
+    words = ["WHERE", _is_before(dataset, before).sql(dialect=DIALECT)]
+    action = exp.Command(this="DELETE", expression=" ".join(words))
+    cluster = exp.OnCluster(this=exp.to_identifier(topology.cluster, quoted=True)) if topology.cluster else None
+    stored = table(stored_name(dataset.name, topology), database)
+    return exp.Alter(this=stored, kind="TABLE", actions=[action], cluster=cluster)
+
+
+def _is_before(dataset: Dataset, before: date) -> exp.Expr:
+    return exp.LT(this=_day(dataset), expression=_date(before))
+
+
 def _within_days(dataset: Dataset, days: Sequence[date]) -> exp.Expr:
     time = column(dataset.time_column)
     first, end = instant(_midnight(min(days))), instant(_midnight(max(days) + timedelta(days=1)))

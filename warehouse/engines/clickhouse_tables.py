@@ -71,6 +71,14 @@ def replace_days(wire: Wire, dataset: Dataset, days: Iterable[date], rows: pa.Ta
         clean_up(wire, ddl.drop_table(staging, database, shape) if filled else (), {})
 
 
+def forget(wire: Wire, dataset: Dataset, before: date) -> int:
+    """Deletes the rows of the UTC days before `before`, on every replica; how many they were."""
+    old = int(wire.ask(statements.count_before(dataset, before)).column("rows")[0].as_py())
+    if old:
+        wire.run(statements.delete_before(dataset, before, wire.address.database, wire.topology), {"mutations_sync": 2})
+    return old
+
+
 def sweep(wire: Wire, now: datetime) -> list[str]:
     """Drops the staging tables that killed rebuilds left; says which."""
     before = (now.astimezone(UTC) - STAGING_GRACE).strftime("%Y-%m-%d %H:%M:%S.000")

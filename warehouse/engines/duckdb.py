@@ -100,6 +100,9 @@ class DuckDBEngine(Engine):
     def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
         self.lake.table(dataset.name).replace_days(days, rows)
 
+    def forget(self, dataset: Dataset, before: date) -> int:
+        return self.lake.table(dataset.name).forget(before)
+
     def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:
         """Answer a neutral tree.
 

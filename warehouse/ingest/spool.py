@@ -10,12 +10,12 @@ import contextlib
 import fcntl
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import orjson
 
@@ -23,6 +23,7 @@ from warehouse.errors import InvalidInput
 from warehouse.ingest.credentials import without_credentials
 from warehouse.ingest.disk import fsync_folder, lease
 from warehouse.ingest.formats.spool import (
+    AUDIT_LOGS,
     FORMAT_OF_KIND,
     ID_FIELDS,
     VERSION,
@@ -31,7 +32,7 @@ from warehouse.ingest.formats.spool import (
     owner_line,
     record_line,
 )
-from warehouse.ingest.load import Loader, LoadOptions, LoadReport
+from warehouse.ingest.load import LoadOptions, LoadReport, Progress
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.source import Source
 
@@ -42,6 +43,21 @@ _LEASE = "drain.lock"
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class SegmentLoader(Protocol):
+    """What moves segments into the warehouse."""
+
+    def load(
+        self,
+        sources: Iterable[Source],
+        options: LoadOptions,
+        now: datetime,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_committed: Callable[[Sequence[Source]], None] | None = None,
+    ) -> LoadReport:
+        """See `Loader.load`."""
+        ...
 
 
 @dataclass
@@ -70,8 +86,10 @@ class _Segment:
 class Spool:
     """A durable queue of records in a folder; any number of threads and processes may append."""
 
-    def __init__(self, folder: Path, clock: Callable[[], datetime] = _utc_now) -> None:
-        self._folder, self._clock = folder, clock
+    def __init__(
+        self, folder: Path, clock: Callable[[], datetime] = _utc_now, kinds: Collection[str] = tuple(FORMAT_OF_KIND)
+    ) -> None:
+        self._folder, self._clock, self._kinds = folder, clock, kinds
         self._waiting: list[_Ticket] = []
         self._queue, self._writing = Lock(), Lock()
         self._segment: _Segment | None = None
@@ -79,14 +97,16 @@ class Spool:
     def append(self, kind: str, records: Sequence[bytes], ownership: Ownership) -> list[str]:
         """The ids of the records, once they are on disk. A record without an id gets one.
 
-        `kind` is generations, logs, feedbacks or hooks. Raises: InvalidInput for another kind, OSError when the disk
-        does not take them (then none of them is kept).
+        `kind` is one of the spool's own. Raises: InvalidInput for another kind, OSError when the disk does not take
+        them (then none of them is kept).
         """
-        if kind not in FORMAT_OF_KIND:
-            raise InvalidInput(f"'{kind}' cannot be spooled; allowed: {', '.join(FORMAT_OF_KIND)}.")
+        if kind not in self._kinds:
+            raise InvalidInput(f"'{kind}' cannot be spooled; allowed: {', '.join(self._kinds)}.")
         if not records:
             return []
-        named = [(kind, _id_of(kind, record), without_credentials(record)) for record in records]
+        # Audit records come masked, and in a way that still tells one credential from another.
+        clean = _as_it_is if kind == AUDIT_LOGS else without_credentials
+        named = [(kind, _id_of(kind, record), clean(record)) for record in records]
         ticket = _Ticket(ownership, named, self._clock().astimezone(UTC).isoformat())
         with self._queue:
             self._waiting.append(ticket)
@@ -100,7 +120,7 @@ class Spool:
             raise ticket.error
         return [identifier for _, identifier, _ in named]
 
-    def drain(self, loader: Loader, now: datetime) -> LoadReport | None:
+    def drain(self, loader: SegmentLoader, now: datetime) -> LoadReport | None:
         """Load what is in the spool and delete it there; None where nothing is or another process is at it.
 
         Raises: WarehouseError; then everything that is not in the warehouse stays in the spool.
@@ -222,6 +242,10 @@ def _source(path: Path) -> Source:
         return path.open("rb")
 
     return Source(f"spool/{path.stem}", path.stat().st_size, opened, key=path.name)
+
+
+def _as_it_is(record: bytes) -> bytes:
+    return record
 
 
 def _id_of(kind: str, record: bytes) -> str:

@@ -176,6 +176,15 @@ class LakeTable:
         self._discard(prepared)
         raise WarehouseError(f"other writers of {self.name} were faster {_ATTEMPTS} times; try again")
 
+    def forget(self, before: date) -> int:
+        """Take all rows of the days before `before` out, in one commit; how many they were. Raises: WarehouseError."""
+        for _ in range(_ATTEMPTS):
+            with self._locked() as exists:
+                old = [live for live in self._writer.live() if date.fromisoformat(live.day) < before] if exists else []
+                if not old or self._commit((), old):
+                    return sum(live.row_count for live in old)
+        raise WarehouseError(f"other writers of {self.name} were faster {_ATTEMPTS} times; try again")
+
     def rewrite(self, old: Sequence[Live], new: Written, rows: pa.Table) -> bool:
         """Put a file with the same rows in the place of old ones; False (and no trace) when those have changed."""
         return self.swap(old, [self.described(new, rows)])

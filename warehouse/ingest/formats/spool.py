@@ -23,11 +23,14 @@ FORMAT_OF_KIND: Mapping[str, str] = {
     "feedbacks": "feedbacks",
     "hooks": "hook",
 }
+AUDIT_LOGS = "audit_logs"
+"""The kind of records that gateledger writes itself; they have a spool and a loader of their own."""
 ID_FIELDS: Mapping[str, tuple[str, ...]] = {
     "generations": ("id", "_id"),
     "logs": ("_id", "id"),
     "feedbacks": ("id", "feedbackID", "feedback_id"),
     "hooks": ("id",),
+    "audit_logs": ("id",),
 }
 _OWNER, _CONTENT = "owner", "is"
 _ORGANISATION, _NAME, _WORKSPACE, _KNOWN = "organisation_id", "organisation_name", "workspace_slug", "known"
@@ -58,6 +61,12 @@ def record_line(owner: int, at: str, kind: str, identifier: str, record: bytes) 
     except UnicodeDecodeError:
         line[_BASE64] = base64.b64encode(record).decode()
     return orjson.dumps(line) + b"\n"
+
+
+def record_of_line(line: bytes) -> bytes | None:
+    """The bytes of the record that a line holds; None for lines that hold none. Raises: BadRecord."""
+    told = parse_object(line)
+    return None if VERSION_FIELD in told or _KIND not in told else _content(told)
 
 
 class SpoolSegment(Format):
@@ -116,8 +125,7 @@ def _owner(told: Mapping[str, object]) -> Ownership:
 
 
 def _original(line: Original, told: Mapping[str, object], source_name: str, owner: Ownership) -> Original:
-    text, encoded = told.get(_TEXT), told.get(_BASE64)
-    data = text.encode() if isinstance(text, str) else base64.b64decode(str(encoded))
+    data = _content(told)
     defaults = {
         "id": str(told[_ID]),
         "created_at": str(told[_AT]),
@@ -129,3 +137,8 @@ def _original(line: Original, told: Mapping[str, object], source_name: str, owne
         defaults["trace_id"] = defaults["id"]
     form = FORMAT_OF_KIND[str(told[_KIND])]
     return Original(line.record, line.offset, data, source_name, form, {DEFAULTS: defaults})
+
+
+def _content(told: Mapping[str, object]) -> bytes:
+    text, encoded = told.get(_TEXT), told.get(_BASE64)
+    return text.encode() if isinstance(text, str) else base64.b64decode(str(encoded))
