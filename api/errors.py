@@ -250,7 +250,7 @@ def describe(problems: Sequence[Any]) -> str:
     sentences: list[str] = []
     for problem in problems[:10]:
         where = ".".join(str(part) for part in problem["loc"] if part not in {"body", "query", "path"})
-        what = str(problem["msg"]).rstrip(".")
+        what = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
         sentences.append(f"{where}: {what}." if where else f"{what}.")
     if len(problems) > len(sentences):
         sentences.append(f"And {len(problems) - len(sentences)} more.")

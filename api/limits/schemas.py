@@ -64,9 +64,7 @@ def _number(value: object) -> object:
     return Decimal(str(value))
 
 
-Amount = Annotated[
-    Decimal, BeforeValidator(_number), Field(ge=1, le=LARGEST_LIMIT, allow_inf_nan=False, decimal_places=6)
-]
+Amount = Annotated[Decimal, BeforeValidator(_number), Field(ge=1, le=LARGEST_LIMIT, allow_inf_nan=False)]
 
 
 def in_utc(moment: datetime) -> datetime:
