@@ -9,6 +9,7 @@ from datetime import datetime
 from api.db import Database
 from api.health.service import Check, Health, database_check, log_store_check, warehouse_check
 from api.ingest.drain import Drain
+from api.mail.service import Mailer
 from api.maintenance import Maintenance
 from api.migrations import upgrade
 from api.principal import Gatekeeper
@@ -36,6 +37,7 @@ class Services:
     spool: Spool
     owners: Owners
     health: Health
+    mailer: Mailer
 
 
 @contextmanager
@@ -54,6 +56,7 @@ def running(
         stack.enter_context(Drain(settings, spool, engine, database, sources, clock))
         lock = settings.home / "maintenance.lock"
         stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock))
+        mailer = stack.enter_context(Mailer(settings.mail, clock))
         yield Services(
             settings=settings,
             clock=clock,
@@ -64,6 +67,7 @@ def running(
             spool=spool,
             owners=Owners(),
             health=Health(_checks(settings, database, engine, environment)),
+            mailer=mailer,
         )
 
 

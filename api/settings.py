@@ -3,9 +3,13 @@
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings
+from sqlalchemy.engine import URL
 
+from api.database_settings import DatabaseSettings
+from api.mail.settings import MailSettings
+from api.redis_settings import RedisSettings
 from warehouse.settings import ENVIRONMENT, WarehouseSettings
 
 MEBIBYTE = 1 << 20
@@ -29,10 +33,12 @@ class ApiSettings(BaseSettings):
     warehouse: WarehouseSettings = Field(
         default_factory=WarehouseSettings, validation_alias=AliasChoices("GATELEDGER_WAREHOUSE_SETTINGS")
     )
-    database_url: SecretStr | None = Field(
-        default=None,
-        validation_alias=AliasChoices("DATABASE_URL"),
-        description="SQLAlchemy URL of SQLite, MySQL, MariaDB or PostgreSQL; default: gateledger.db in GATELEDGER_HOME",
+    mail: MailSettings = Field(default_factory=MailSettings, validation_alias=AliasChoices("GATELEDGER_MAIL_SETTINGS"))
+    database: DatabaseSettings = Field(
+        default_factory=DatabaseSettings, validation_alias=AliasChoices("GATELEDGER_DATABASE_SETTINGS")
+    )
+    redis: RedisSettings = Field(
+        default_factory=RedisSettings, validation_alias=AliasChoices("GATELEDGER_REDIS_SETTINGS")
     )
     host: str = Field(default="127.0.0.1", validation_alias=AliasChoices("GATELEDGER_HOST"))
     port: int = Field(default=8790, ge=0, le=65535, validation_alias=AliasChoices("GATELEDGER_PORT", "PORT"))
@@ -71,8 +77,11 @@ class ApiSettings(BaseSettings):
         """Where records that could not become rows are kept."""
         return self.home / "quarantine"
 
-    def resolved_database_url(self) -> str:
-        """`DATABASE_URL`, else a SQLite file at home."""
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        return f"sqlite:///{(self.home / 'gateledger.db').absolute()}"
+    def resolved_database_url(self) -> URL:
+        """`DATABASE_URL`, else the one of the `DB_*` variables, else a SQLite file at home. Raises: ConfigurationError."""
+        return self.database.resolved_url(self.home)
+
+    @property
+    def control_plane_url(self) -> str:
+        """Where people find the control plane: `CONTROL_PLANE_URL`, else this server."""
+        return self.mail.control_plane_url or f"http://{self.host}:{self.port}"
