@@ -6,6 +6,7 @@ One grammar: `<resource>.<verb>`. Source: controlplane contract 1.1, 1.3.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from warehouse.errors import UnknownName
@@ -85,6 +86,7 @@ GATEWAY_SCOPES = frozenset({"completions.read", "logs.read", "feedbacks.read", "
 """Scopes that a route may accept but no key is given: they come in tokens."""
 
 
+@cache
 def scopes_of(kind: KeyKind) -> frozenset[str]:
     """Every scope that a key of this kind can hold."""
     return frozenset(scope for scope, kinds in HOLDERS.items() if kind in kinds)

@@ -1,17 +1,19 @@
 """Who calls, what they may do, and whose rows they see: resolved here and nowhere else.
 
-Effective rights are the scopes of the key that its kind can hold. A key counts only while it, its organisation,
-its workspace and its user's place in the organisation are all active.
+A caller's scopes are the effective ones of `api.rights`. A key counts only while it, its organisation, its workspace
+and its user's place in the organisation are all active. A token (JWT) is resolved by whoever verifies tokens.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 
 from cachetools import TTLCache
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from api.api_keys.rows import ApiKey
@@ -19,9 +21,11 @@ from api.api_keys.service import hash_of
 from api.db import Database
 from api.errors import Forbidden, Unauthorised
 from api.organisations.rows import Organisation
-from api.permissions import KeyKind, Permission, scopes_of
-from api.users.rows import OrganisationMember
-from api.workspaces.rows import Workspace
+from api.permissions import KeyKind, Permission
+from api.rights import ADMIN, EVERYTHING, OWNER, Visibility, effective_scopes, visibility
+from api.security_settings.service import resolved
+from api.users.rows import OrganisationMember, User
+from api.workspaces.rows import Workspace, WorkspaceMember
 
 KEY_HEADER = "x-portkey-api-key"
 LONGEST_CREDENTIAL = 8192
@@ -30,18 +34,43 @@ _USABLE_KEY = (ACTIVE, "exhausted")
 """An exhausted budget stops requests at the gateway; the key may still read what it has used."""
 
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+={0,2}\.[A-Za-z0-9_-]+={0,2}\.[A-Za-z0-9_-]*={0,2}", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller: its key, its organisation, and its workspace unless it is an organisation key."""
+    """A caller: its key or token, its organisation, and its workspace unless it is an organisation key."""
 
     kind: KeyKind
+    """Of the key; a token has the rights of a workspace service key."""
     key_id: str
+    """Of the key; of a token `jwt:` and the first 16 digits of its hash."""
     organisation_id: str
     scopes: frozenset[str]
+    """What it may do now: `api.rights.effective_scopes`."""
     workspace_id: str | None = None
     workspace_slug: str | None = None
     user_id: str | None = None
+    """Whom a user's key acts for."""
     expires_at: datetime | None = None
+    organisation_role: str | None = None
+    workspace_role: str | None = None
+    """What the user is in the organisation and in the key's workspace; None for service keys and tokens."""
+    visibility: Visibility = EVERYTHING
+    email: str | None = None
+    via: Literal["key", "jwt"] = "key"
+    limits: Mapping[str, Any] | None = None
+    """The limits that a token brings itself; those of a key are in its row."""
+
+    @property
+    def sees_all_data(self) -> bool:
+        """False when only the rows of its own user's keys are to be seen."""
+        return self.visibility.all_data
+
+    @property
+    def is_organisation_admin(self) -> bool:
+        """An organisation key, or somebody who is owner or admin of the organisation."""
+        return self.kind is KeyKind.ORGANISATION_SERVICE or self.organisation_role in (OWNER, ADMIN)
 
     def expired(self, now: datetime) -> bool:
         """Whether the key's time is over."""
@@ -64,48 +93,108 @@ def credential_of(headers: Mapping[str, str]) -> str:
     return credential
 
 
+def looks_like_jwt(credential: str) -> bool:
+    """Whether a credential is a token: three parts of base64url with dots between them, as no key is."""
+    return _TOKEN.fullmatch(credential) is not None
+
+
 def resolve(session: Session, key_hash: str, now: datetime) -> Principal:
-    """The caller whose key has this hash. Raises: Unauthorised when it is unknown, expired, revoked or archived."""
+    """The caller whose key has this hash. Raises: Unauthorised when it is unknown, expired, revoked or archived.
+
+    The key before a rotation counts until its own time is over.
+    """
     found = session.execute(
-        select(ApiKey, Workspace.slug, Workspace.status, OrganisationMember.status)
-        .join(Organisation, Organisation.id == ApiKey.organisation_id)
-        .outerjoin(Workspace, Workspace.id == ApiKey.workspace_id)
-        .outerjoin(
-            OrganisationMember,
-            (OrganisationMember.user_id == ApiKey.user_id)
-            & (OrganisationMember.organisation_id == ApiKey.organisation_id),
-        )
-        .where(ApiKey.key_hash == key_hash, ApiKey.deleted_at.is_(None))
-        .where(ApiKey.status.in_(_USABLE_KEY), Organisation.status == ACTIVE)
-    ).one_or_none()
+        _QUERY.where(or_(ApiKey.key_hash == key_hash, ApiKey.previous_key_hash == key_hash))
+    ).first()
     if found is None:
         raise Unauthorised
-    key, workspace_slug, workspace_status, member_status = found
-    kind = KeyKind(key.type)
+    key, of_organisation, overrides, slug, workspace_status, own, status, role, workspace_role, email = found
     stranded = key.workspace_id is not None and workspace_status != ACTIVE
-    left = key.user_id is not None and member_status != ACTIVE
+    left = key.user_id is not None and status != ACTIVE
+    if stranded or left:
+        raise Unauthorised
+    kind = KeyKind(key.type)
+    settings = resolved(of_organisation, overrides, own)
     principal = Principal(
         kind=kind,
         key_id=key.id,
         organisation_id=key.organisation_id,
-        scopes=frozenset(key.scopes) & scopes_of(kind),
+        scopes=effective_scopes(kind, key.scopes, role, workspace_role, settings),
         workspace_id=key.workspace_id,
-        workspace_slug=workspace_slug,
+        workspace_slug=slug,
         user_id=key.user_id,
-        expires_at=key.expires_at,
+        expires_at=_end_of(key, key_hash),
+        organisation_role=role,
+        workspace_role=workspace_role,
+        visibility=visibility(kind, role, workspace_role, settings),
+        email=email,
     )
-    if stranded or left or principal.expired(now):
+    if principal.expired(now):
         raise Unauthorised
     return principal
 
 
-class Gatekeeper:
-    """Callers by key, remembered for less than a second so that a revoked key is refused at once everywhere."""
+_QUERY = (
+    select(
+        ApiKey,
+        Organisation.security_settings,
+        Organisation.workspace_overrides,
+        Workspace.slug,
+        Workspace.status,
+        Workspace.security_settings,
+        OrganisationMember.status,
+        OrganisationMember.role,
+        WorkspaceMember.role,
+        User.email,
+    )
+    .join(Organisation, Organisation.id == ApiKey.organisation_id)
+    .outerjoin(Workspace, Workspace.id == ApiKey.workspace_id)
+    .outerjoin(User, User.id == ApiKey.user_id)
+    .outerjoin(
+        OrganisationMember,
+        (OrganisationMember.user_id == ApiKey.user_id) & (OrganisationMember.organisation_id == ApiKey.organisation_id),
+    )
+    .outerjoin(
+        WorkspaceMember,
+        (WorkspaceMember.user_id == ApiKey.user_id) & (WorkspaceMember.workspace_id == ApiKey.workspace_id),
+    )
+    .where(ApiKey.deleted_at.is_(None), ApiKey.status.in_(_USABLE_KEY), Organisation.status == ACTIVE)
+)
 
-    def __init__(self, database: Database, *, ttl_s: float, timer: Callable[[], float] = time.monotonic) -> None:
-        self._database = database
+
+def _end_of(key: ApiKey, key_hash: str) -> datetime | None:
+    """When a key, or the key that it replaces, stops to count. A replaced one without an end never counts."""
+    if key.key_hash == key_hash:
+        return key.expires_at
+    if key.previous_key_expires_at is None:
+        raise Unauthorised
+    return min(key.previous_key_expires_at, key.expires_at or key.previous_key_expires_at)
+
+
+Tokens = Callable[[Session, str, datetime], Principal]
+"""Who verifies tokens. Raises: Unauthorised."""
+
+
+def no_tokens(_session: Session, _token: str, _now: datetime) -> Principal:
+    """Nobody: where no one verifies tokens, none counts. Raises: Unauthorised, always."""
+    raise Unauthorised
+
+
+class Gatekeeper:
+    """Callers by credential, remembered for less than a second so that a revoked key is refused at once everywhere."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        ttl_s: float,
+        tokens: Tokens = no_tokens,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._tokens = database, tokens
         self._known: TTLCache[str, Principal] = TTLCache(maxsize=10_000, ttl=ttl_s, timer=timer)
         self._lock = threading.Lock()
+        self._forgotten = 0
 
     def remembered(self, credential: str, now: datetime) -> Principal | None:
         """The caller, when its key was looked up a moment ago. Raises: Unauthorised when the key expired since."""
@@ -118,13 +207,28 @@ class Gatekeeper:
     def look_up(self, credential: str, now: datetime) -> Principal:
         """The caller by the database. Raises: Unauthorised."""
         key_hash = hash_of(credential)
-        with self._database.transaction(writes=False) as session:
-            principal = resolve(session, key_hash, now)
         with self._lock:
-            self._known[key_hash] = principal
+            forgotten = self._forgotten
+        with self._database.transaction(writes=False) as session:
+            if looks_like_jwt(credential):
+                principal = self._tokens(session, credential, now)
+            else:
+                principal = resolve(session, key_hash, now)
+        with self._lock:
+            # What was read before somebody said "forget" may be what is to be forgotten.
+            if forgotten == self._forgotten:
+                self._known[key_hash] = principal
         return principal
 
     def forget_all(self) -> None:
         """Drop what is remembered, after a write that changes keys, workspaces, members or organisations."""
         with self._lock:
+            self._forgotten += 1
             self._known.clear()
+
+    def forget_organisation(self, organisation_id: str) -> None:
+        """Drop what is remembered of one organisation's callers."""
+        with self._lock:
+            self._forgotten += 1
+            for key in [key for key, known in self._known.items() if known.organisation_id == organisation_id]:
+                del self._known[key]

@@ -197,7 +197,7 @@ class TestKeysThatDoNotCount:
     def test_a_key_whose_user_left_the_organisation(
         self, client: TestClient, here: Installation, groups: Declared
     ) -> None:
-        user = here.member("leaver@acme.example")
+        user = here.colleague("leaver@acme.example", here.first.workspace_id)
         key = here.key(KeyKind.WORKSPACE_USER, workspace_id=here.first.workspace_id, user_id=user)
         assert call(client, groups, key) == 200
         with here.database.transaction() as session:

@@ -59,11 +59,20 @@ class Installation:
             owner = organisation_id or self.first.organisation_id
             return workspaces.create(session, organisation_id=owner, name=name, now=NOW, **fields)
 
-    def member(self, email: str, organisation_id: str | None = None) -> str:
-        """The id of a user who is a member of the organisation."""
+    def member(self, email: str, organisation_id: str | None = None, role: str = "member") -> str:
+        """The id of a user who is in the organisation, and in none of its workspaces."""
         with self.database.transaction() as session:
             user = users.find_or_create(session, email, now=NOW)
-            users.join_organisation(session, user, organisation_id or self.first.organisation_id, "member", now=NOW)
+            users.join_organisation(session, user, organisation_id or self.first.organisation_id, role, now=NOW)
+            return user.id
+
+    def colleague(self, email: str, workspace_id: str, role: str = "member", organisation_role: str = "member") -> str:
+        """The id of a user who has a place in a workspace."""
+        with self.database.transaction() as session:
+            workspace = session.get_one(Workspace, workspace_id)
+            user = users.find_or_create(session, email, now=NOW)
+            users.join_organisation(session, user, workspace.organisation_id, organisation_role, now=NOW)
+            workspaces.add_member(session, workspace, user.id, role, now=NOW)
             return user.id
 
     def key(

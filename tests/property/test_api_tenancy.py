@@ -86,7 +86,7 @@ def populated(here: Installation) -> tuple[tuple[Key, ...], dict[tuple[str, str]
     ids: dict[tuple[str, str], str] = {}
     for organisation in rows.ORGANISATIONS:
         here.organisation(organisation, organisation, with_workspace=False)
-        member = here.member(f"{marker(organisation)}@example.com", organisation)
+        member = here.member(f"{marker(organisation)}@example.com", organisation, "admin")
         keys.append(Key(here.key(organisation_id=organisation), TenantScope(organisation)))
         for slug in SLUGS:
             made = here.workspace(slug, organisation, slug=slug, is_default=slug == "default")
