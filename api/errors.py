@@ -128,18 +128,26 @@ class Forbidden(ApiError):
 
 
 class Unauthorised(ApiError):
-    """No key, or one that is unknown, expired or revoked; which one is never told."""
+    """No key, or one that is unknown, expired or revoked; which one is never told.
+
+    A `reason` goes to the audit log of the organisation that the credential names, where that organisation exists.
+    """
 
     code = Code.UNAUTHORISED
 
-    def __init__(self, message: str = UNAUTHORISED) -> None:
+    def __init__(self, message: str = UNAUTHORISED, *, reason: str = "", organisation_id: str | None = None) -> None:
         super().__init__(message)
+        self.reason, self.organisation_id = reason, organisation_id
 
 
 class RateLimited(ApiError):
     """The caller asks too often."""
 
     code = Code.RATE_LIMITED
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Conflict(ApiError):
@@ -206,7 +214,8 @@ def install(app: FastAPI) -> None:
 
 def _api_error(_request: Request, error: Exception) -> Response:
     failure = cast("ApiError", error)
-    return answer(failure.message, failure.code, status=failure.status)
+    headers = {"Retry-After": str(failure.retry_after_s)} if isinstance(failure, RateLimited) else None
+    return answer(failure.message, failure.code, status=failure.status, headers=headers)
 
 
 def _invalid_input(_request: Request, error: Exception) -> Response:
