@@ -21,6 +21,7 @@ from warehouse.engines.duckdb import DuckDBEngine
 from warehouse.storage.lake import LakeTable
 from warehouse.storage.lake_delta import DeltaLog
 from warehouse.storage.lake_disk import DiskStore
+from warehouse.storage.lake_objects import ObjectStore
 from warehouse.storage.tables import arrow_schema
 
 SCHEMA = arrow_schema(GENERATIONS)
@@ -40,6 +41,13 @@ POINTS: dict[str, tuple[type, str, str]] = {
     "before old entries go": (DeltaLog, "forget_old_entries", "before"),
     "before unreferenced files go": (DiskStore, "delete", "before"),
 }
+
+S3_POINTS: dict[str, tuple[type, str, str]] = {
+    "after a file in the bucket": (ObjectStore, "write", "after"),
+    "before the commit in the bucket": (DeltaLog, "commit", "before"),
+    "after the commit in the bucket": (DeltaLog, "commit", "after"),
+}
+"""Where a loader of a lake in a bucket can die."""
 
 MAINTENANCE = {"checkpoint", "forget_old_entries", "delete"}
 
@@ -108,7 +116,7 @@ def load(
     """Append batches one by one; each one that is acknowledged is a line in the file `said`."""
     engine = open_lake(root, environment=environment or {})
     if die_at:
-        _die(*POINTS[die_at], after=random.randrange(3))
+        _die(*{**POINTS, **S3_POINTS}[die_at], after=random.randrange(3))
     with Path(said).open("a", encoding="utf-8") as log:
         for batch in batches:
             done = engine.append(GENERATIONS, rows_of(numbers_of(batch)), Batch(f"{prefix}-{batch}"))

@@ -1,5 +1,6 @@
 """The lake in a real S3 bucket: several writers without a lock, compaction beside them, and a cache of what is read."""
 
+import random
 import uuid
 from collections.abc import Generator, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from tests.factories.object_stores import ObjectStorePlace, seaweed_s3
 from tests.factories.parts import needed
 from tests.integration import lake_worker as worker
-from tests.integration.lake_processes import Reader, start, total
+from tests.integration.lake_processes import Reader, acknowledged, start, total
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.engines.base import Batch
 from warehouse.engines.duckdb import DuckDBEngine
@@ -90,6 +91,42 @@ def test_writers_in_several_processes_and_compaction_beside_them(
     assert keeper.exitcode == 0
     reader.stop()
     assert total(engine) == worker.expected(batches)
+    engine.close()
+
+
+@pytest.mark.slow
+def test_loaders_and_maintenance_killed_at_many_moments(s3: ObjectStorePlace, root: str, tmp_path: Path) -> None:
+    said, stop, batches, environment = tmp_path / "said", tmp_path / "stop", 40, dict(s3.environment)
+    engine = opened(root, environment)
+    engine.create([GENERATIONS])
+    reader = Reader(engine, {n * worker.ROWS_PER_BATCH for n in range(batches + 1)})
+    reader.start()
+    moments: list[str | float] = [*worker.S3_POINTS, *(random.uniform(0.1, 0.6) for _ in range(18))]
+    random.shuffle(moments)
+    killed = 0
+    keeper = start(worker.maintain, root, str(stop), grace_s=3600, environment=environment)
+    for moment in moments:
+        point = moment if isinstance(moment, str) else None
+        first = max(0, acknowledged(said) - 2)
+        loader = start(worker.load, root, range(first, batches), str(said), point, environment=environment)
+        loader.join(20 if point else float(moment))
+        loader.kill()
+        loader.join()
+        killed += loader.exitcode == -9
+        if random.random() < 0.4:
+            keeper.kill()
+            keeper.join()
+            keeper = start(worker.maintain, root, str(stop), grace_s=3600, environment=environment)
+        assert total(engine)["n"] >= acknowledged(said) * worker.ROWS_PER_BATCH
+    assert killed >= 20
+    loader = start(worker.load, root, range(batches), str(said), environment=environment)
+    loader.join(60)
+    assert loader.exitcode == 0
+    stop.touch()
+    keeper.join(30)
+    reader.stop()
+    assert total(engine) == worker.expected(batches)
+    assert engine.check() == []
     engine.close()
 
 
