@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
 from api.errors import ErrorAnswer, body_over
+from api.feature_flags import Feature
 from api.permissions import Permission
 from api.principal import Principal, credential_of
 
@@ -65,6 +66,8 @@ class Declared:
     endpoint: Handler
     tag: str
     large_body: bool
+    feature: Feature | None
+    """The part of the product that it belongs to; where that is switched off, it answers 403."""
     options: dict[str, Any]
 
 
@@ -91,11 +94,14 @@ class Router:
     def _declare(
         self, method: str, paths: Sequence[str], permission: Permission, options: dict[str, Any]
     ) -> Callable[[Handler], Handler]:
-        large_body = options.pop("large_body", False)
+        large_body: bool = options.pop("large_body", False)
+        feature: Feature | None = options.pop("feature", None)
 
         def register(endpoint: Handler) -> Handler:
             for path in paths:
-                route = Declared(self.base + path, method, permission, endpoint, self.tag, large_body, dict(options))
+                route = Declared(
+                    self.base + path, method, permission, endpoint, self.tag, large_body, feature, dict(options)
+                )
                 self.declared.append(route)
             return endpoint
 
@@ -106,9 +112,16 @@ class Gate(APIRoute):
     """A route that lets a caller through only with its permission, and runs in one transaction."""
 
     def __init__(
-        self, path: str, endpoint: Handler, *, permission: Permission, body_limit_bytes: int, **options: Any
+        self,
+        path: str,
+        endpoint: Handler,
+        *,
+        permission: Permission,
+        body_limit_bytes: int,
+        feature: Feature | None = None,
+        **options: Any,
     ) -> None:
-        self.permission, self.body_limit_bytes = permission, body_limit_bytes
+        self.permission, self.body_limit_bytes, self.feature = permission, body_limit_bytes, feature
         extra = {"x-gateledger-permission": permission.described(), **(options.pop("openapi_extra", None) or {})}
         if permission.public:
             extra["security"] = []
@@ -116,7 +129,7 @@ class Gate(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        permission, limit_bytes = self.permission, self.body_limit_bytes
+        permission, limit_bytes, feature = self.permission, self.body_limit_bytes, self.feature
 
         async def pass_gate(request: Request) -> Response:
             services = cast("Services", request.app.state.services)
@@ -124,6 +137,9 @@ class Gate(APIRoute):
             state.now = services.clock()
             if not permission.public:
                 state.principal = await _caller(services, request)
+            if feature is not None:
+                services.features.require(feature)
+            if not permission.public:
                 state.principal.require(permission)
             state.work = work = Work(services, writes=request.method not in READING_METHODS)
             try:
@@ -201,6 +217,7 @@ def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_
                 route.path,
                 route.endpoint,
                 permission=route.permission,
+                feature=route.feature,
                 methods=[route.method],
                 tags=[route.tag],
                 body_limit_bytes=large_body_limit_bytes if route.large_body else body_limit_bytes,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.db import Database
+from api.feature_flags import Features
 from api.health.service import Check, Health, database_check, log_store_check, warehouse_check
 from api.ingest.drain import Drain
 from api.mail.service import Mailer
@@ -37,6 +38,7 @@ class Services:
     spool: Spool
     owners: Owners
     health: Health
+    features: Features
     mailer: Mailer
 
 
@@ -67,6 +69,7 @@ def running(
             spool=spool,
             owners=Owners(),
             health=Health(_checks(settings, database, engine, environment)),
+            features=settings.features,
             mailer=mailer,
         )
 

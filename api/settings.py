@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings
 from sqlalchemy.engine import URL
 
 from api.database_settings import DatabaseSettings
+from api.feature_flags import Feature, Features
 from api.mail.settings import MailSettings
 from api.redis_settings import RedisSettings
 from warehouse.settings import ENVIRONMENT, WarehouseSettings
@@ -61,6 +62,31 @@ class ApiSettings(BaseSettings):
         default=300.0, gt=0, validation_alias=AliasChoices("GATELEDGER_MAINTENANCE_INTERVAL_S")
     )
     log_level: str = Field(default="INFO", validation_alias=AliasChoices("GATELEDGER_LOG_LEVEL", "LOG_LEVEL"))
+
+    guardrails_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.GUARDRAILS.value))
+    api_access_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.API_ACCESS.value))
+    data_exports_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.DATA_EXPORTS.value))
+    usage_limits_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.USAGE_LIMITS.value))
+    audit_logs_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.AUDIT_LOGS.value))
+    scim_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.SCIM.value))
+    policy_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.POLICY.value))
+    log_retention_display: int = Field(
+        default=90,
+        ge=0,
+        validation_alias=AliasChoices("LOG_RETENTION_DISPLAY"),
+        description="days that people are told logs are kept",
+    )
+    metrics_retention_display: int = Field(
+        default=365,
+        ge=0,
+        validation_alias=AliasChoices("METRICS_RETENTION_DISPLAY"),
+        description="days that people are told metrics are kept",
+    )
+
+    @property
+    def features(self) -> Features:
+        """What this installation has switched off."""
+        return Features(frozenset(feature for feature in Feature if not getattr(self, feature.value.lower())))
 
     @property
     def home(self) -> Path:
