@@ -1,21 +1,26 @@
 """The relational database: one engine, short transactions, portable column types.
 
 SQLite gets WAL, enforced foreign keys and a real BEGIN; a transaction that will write takes its lock at once,
-because an upgrade from a read snapshot fails when another writer came between.
+because an upgrade from a read snapshot fails when another writer came between. The others read what is committed,
+and wait for a lock no longer than SQLite does. Text is compared and sorted by its code points on all of them.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import DateTime, Engine, MetaData, String, create_engine, event
-from sqlalchemy.engine import URL, Connection, Dialect, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.engine import URL, Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from api.database_refusals import refusal
+from api.database_settings import DatabaseTls, TlsMode, parsed
+from api.database_tls import connect_arguments
+from api.written import WATCHERS, WatchedSession, Watcher
 from warehouse.errors import ConfigurationError
 
 NAMING = {
@@ -26,6 +31,21 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 BUSY_TIMEOUT_MS = 15_000
+CONNECT_TIMEOUT_S = 10
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "case_sensitive_like=ON",
+    "busy_timeout=%d" % BUSY_TIMEOUT_MS,  # noqa: UP031
+)
+_LOCK_WAITS = {
+    "mysql": "SET SESSION innodb_lock_wait_timeout = 15",
+    "mariadb": "SET SESSION innodb_lock_wait_timeout = 15",
+    "postgresql": "SET SESSION lock_timeout = '15s'",
+}
+POOL_SIZE, POOL_OVERFLOW = 10, 30
+"""Together the threads that serve requests, so that none waits for a connection."""
 WRITES = "gateledger_writes"
 
 _DRIVERS = {
@@ -71,24 +91,48 @@ class Base(DeclarativeBase):
 class Database:
     """Connections to the relational database at `url`, and transactions on them.
 
-    Raises: ConfigurationError on a URL that names no known database.
+    `pool_size` is the most connections that are held; default: as many as there are threads that serve requests.
+    Raises: ConfigurationError on a URL that names no known database, or certificates that cannot be read.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL, *, tls: DatabaseTls | None = None, pool_size: int | None = None) -> None:
         self.url = _with_driver(url)
-        if self.url.drivername == "sqlite" and self.url.database:
+        self.watchers: list[Watcher] = []
+        self._opened = ExitStack()
+        is_sqlite = self.url.drivername == "sqlite"
+        if is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        arguments = {} if is_sqlite else {"connect_timeout": CONNECT_TIMEOUT_S}
+        if tls is not None:
+            arguments |= connect_arguments(self.url, tls, self._opened)
         self.engine: Engine = create_engine(
-            self.url, pool_pre_ping=self.url.drivername != "sqlite", pool_size=10, max_overflow=30, hide_parameters=True
+            self.url,
+            pool_pre_ping=not is_sqlite,
+            pool_size=pool_size or POOL_SIZE,
+            max_overflow=POOL_OVERFLOW if pool_size is None else 0,
+            hide_parameters=True,
+            connect_args=arguments,
+            **({} if is_sqlite else {"isolation_level": "READ COMMITTED"}),
         )
         self._writing_engine = self.engine.execution_options(**{WRITES: True})
-        if self.engine.dialect.name == "sqlite":
+        if is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "connect", _wait_no_longer_for_locks(self.engine.dialect.name))
+            event.listen(self.engine, "do_connect", _explained(self.url, tls.mode if tls else None))
+
+    def reach(self) -> None:
+        """Nothing, when the database lets us in. Raises: ConfigurationError that says why it doesn't."""
+        try:
+            self.engine.connect().close()
+        except DBAPIError as error:
+            raise ConfigurationError(str((error.orig or error).args[-1])) from error
 
     def session(self, *, writes: bool) -> Session:
         """A session that touches the database at its first statement; the caller ends it."""
-        return Session(self._writing_engine if writes else self.engine, expire_on_commit=False)
+        bind = self._writing_engine if writes else self.engine
+        return WatchedSession(bind, expire_on_commit=False, info={WATCHERS: self.watchers})
 
     @contextmanager
     def transaction(self, *, writes: bool = True) -> Generator[Session]:
@@ -105,25 +149,45 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+        self._opened.close()
 
 
-def _with_driver(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError, NoSuchModuleError) as error:
-        raise ConfigurationError("DATABASE_URL is not a database URL such as postgresql://user@host/name") from error
-    driver = _DRIVERS.get(parsed.drivername.partition("+")[0])
+def _with_driver(url: str | URL) -> URL:
+    found = parsed(url) if isinstance(url, str) else url
+    driver = _DRIVERS.get(found.drivername.partition("+")[0])
     if driver is None:
-        raise ConfigurationError(
-            f"DATABASE_URL: unknown database '{parsed.drivername}'; allowed: {', '.join(_DRIVERS)}"
-        )
-    return parsed.set(drivername=driver)
+        raise ConfigurationError(f"DATABASE_URL: unknown database '{found.drivername}'; allowed: {', '.join(_DRIVERS)}")
+    return found.set(drivername=driver)
+
+
+def _explained(url: URL, mode: TlsMode | None) -> Callable[..., Any]:
+    """How to connect so that a refusal says which mode met what; the driver's own error class and code stay."""
+
+    def connect(dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
+        try:
+            return dialect.connect(*arguments, **parameters)
+        except dialect.loaded_dbapi.OperationalError as error:
+            code = error.args[:1] if len(error.args) > 1 else ()
+            raise dialect.loaded_dbapi.OperationalError(*code, refusal(url, mode, error)) from error
+
+    return connect
+
+
+def _wait_no_longer_for_locks(dialect: str) -> Callable[[Any, Any], None]:
+    statement = _LOCK_WAITS[dialect]
+
+    def prepare(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        connection.commit()
+
+    return prepare
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own implicit BEGIN comes too late (at the first write); `_begin_sqlite` says it instead.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=%d" % BUSY_TIMEOUT_MS):  # noqa: UP031
+    for pragma in _PRAGMAS:
         connection.execute("PRAGMA " + pragma)
 
 

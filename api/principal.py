@@ -5,19 +5,18 @@ and its user's place in the organisation are all active. A token (JWT) is resolv
 """
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from cachetools import TTLCache
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from api.api_keys.rows import ApiKey
 from api.api_keys.service import hash_of
+from api.caching import Cache, Shared
 from api.db import Database
 from api.errors import Forbidden, Unauthorised
 from api.organisations.rows import Organisation
@@ -26,6 +25,7 @@ from api.rights import ADMIN, EVERYTHING, OWNER, Visibility, effective_scopes, v
 from api.security_settings.service import resolved
 from api.users.rows import OrganisationMember, User
 from api.workspaces.rows import Workspace, WorkspaceMember
+from api.written import EVERY_ORGANISATION
 
 KEY_HEADER = "x-portkey-api-key"
 LONGEST_CREDENTIAL = 8192
@@ -189,46 +189,40 @@ class Gatekeeper:
         *,
         ttl_s: float,
         tokens: Tokens = no_tokens,
+        shared: Shared | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._tokens = database, tokens
-        self._known: TTLCache[str, Principal] = TTLCache(maxsize=10_000, ttl=ttl_s, timer=timer)
-        self._lock = threading.Lock()
-        self._forgotten = 0
+        self._known = Cache(
+            "principal", Principal, lambda known: known.organisation_id, ttl_s=ttl_s, shared=shared, timer=timer
+        )
 
     def remembered(self, credential: str, now: datetime) -> Principal | None:
         """The caller, when its key was looked up a moment ago. Raises: Unauthorised when the key expired since."""
-        with self._lock:
-            principal = self._known.get(hash_of(credential))
+        principal = self._known.get(hash_of(credential))
         if principal is not None and principal.expired(now):
             raise Unauthorised
         return principal
 
     def look_up(self, credential: str, now: datetime) -> Principal:
-        """The caller by the database. Raises: Unauthorised."""
+        """The caller by what the workers share, else by the database. Raises: Unauthorised."""
         key_hash = hash_of(credential)
-        with self._lock:
-            forgotten = self._forgotten
-        with self._database.transaction(writes=False) as session:
-            if looks_like_jwt(credential):
-                principal = self._tokens(session, credential, now)
-            else:
-                principal = resolve(session, key_hash, now)
-        with self._lock:
-            # What was read before somebody said "forget" may be what is to be forgotten.
-            if forgotten == self._forgotten:
-                self._known[key_hash] = principal
+
+        def read() -> Principal:
+            with self._database.transaction(writes=False) as session:
+                if looks_like_jwt(credential):
+                    return self._tokens(session, credential, now)
+                return resolve(session, key_hash, now)
+
+        principal = self._known.load(key_hash, read)
+        if principal.expired(now):
+            raise Unauthorised
         return principal
 
-    def forget_all(self) -> None:
-        """Drop what is remembered, after a write that changes keys, workspaces, members or organisations."""
-        with self._lock:
-            self._forgotten += 1
-            self._known.clear()
+    def forget(self, organisation_id: str = EVERY_ORGANISATION) -> None:
+        """Drop what is remembered of one organisation's callers, or of all. Commits do so by themselves."""
+        self._known.forget(organisation_id)
 
-    def forget_organisation(self, organisation_id: str) -> None:
-        """Drop what is remembered of one organisation's callers."""
-        with self._lock:
-            self._forgotten += 1
-            for key in [key for key, known in self._known.items() if known.organisation_id == organisation_id]:
-                del self._known[key]
+    def forget_all(self) -> None:
+        """Drop what is remembered of all callers."""
+        self._known.forget()

@@ -6,15 +6,17 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from api.caching import Forgetting
 from api.db import Database
 from api.feature_flags import Features
 from api.health.service import Check, Health, database_check, log_store_check, warehouse_check
 from api.ingest.drain import Drain
 from api.mail.service import Mailer
 from api.maintenance import Maintenance
-from api.migrations import upgrade
+from api.opening import ready_database
 from api.principal import Gatekeeper
 from api.settings import ApiSettings
+from api.shared_cache import Listener
 from api.tenancy import Owners
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
@@ -48,8 +50,11 @@ def running(
 ) -> Generator[Services]:
     """The opened parts, their schemas up to date, the spool being drained; all closed again at the end."""
     with ExitStack() as stack:
-        database = stack.enter_context(closing(Database(settings.resolved_database_url())))
-        upgrade(database)
+        database, shared = ready_database(settings, stack, clock())
+        gatekeeper = Gatekeeper(database, ttl_s=settings.key_cache_s, shared=shared)
+        database.watchers.append(Forgetting(gatekeeper.forget))
+        if shared is not None:
+            stack.enter_context(Listener(shared, gatekeeper.forget))
         engine = stack.enter_context(closing(open_engine(settings.warehouse)))
         for done in migrate(engine):
             logger.info("warehouse schema: %s", done)
@@ -63,7 +68,7 @@ def running(
             settings=settings,
             clock=clock,
             database=database,
-            gatekeeper=Gatekeeper(database, ttl_s=settings.key_cache_s),
+            gatekeeper=gatekeeper,
             engine=engine,
             sources=sources,
             spool=spool,

@@ -104,7 +104,7 @@ class ApiSettings(BaseSettings):
         return self.home / "quarantine"
 
     def resolved_database_url(self) -> URL:
-        """`DATABASE_URL`, else the one of the `DB_*` variables, else a SQLite file at home. Raises: ConfigurationError."""
+        """`DATABASE_URL`, else by the `DB_*` variables, else a SQLite file at home. Raises: ConfigurationError."""
         return self.database.resolved_url(self.home)
 
     @property

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from api.db import Database
 from api.errors import NotFound
-from api.migrations import upgrade
+from api.opening import open_database, ready_database
 from api.organisations.service import Bootstrap, bootstrap
 from api.pricing.service import overlay_of
 from api.settings import ApiSettings
@@ -74,10 +74,7 @@ class Local:
     @cached_property
     def database(self) -> Database:
         """The relational database, at the newest schema."""
-        database = Database(self.settings.resolved_database_url())
-        self._opened.callback(database.close)
-        upgrade(database)
-        return database
+        return ready_database(self.settings, self._opened, datetime.now(UTC))[0]
 
     @cached_property
     def engine(self) -> Engine:
@@ -171,14 +168,13 @@ class Local:
 
     def sample_tenant(self) -> SampleTenant | None:
         """The first organisation and its workspaces, or None where `init` has not run (nothing is created)."""
-        if self.settings.database_url is None and not (self.settings.home / "gateledger.db").exists():
+        if not self.settings.database.is_named and not (self.settings.home / "gateledger.db").exists():
             return None
-        database = Database(self.settings.resolved_database_url())
-        try:
+        with ExitStack() as opened:
+            database = open_database(self.settings, opened)
+            database.reach()
             if not inspect(database.engine).has_table("organisations"):
                 return None
-        finally:
-            database.close()
         try:
             ownership = self.ownership()
         except NotFound:

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from api.collations import collate_columns, collate_tables
 from api.db import Database
 from warehouse.errors import ConfigurationError
 
@@ -21,11 +22,12 @@ LOCK_WAIT_S = 120
 def upgrade(database: Database) -> bool:
     """Bring the database to the newest revision; True when something was done. Safe to race and to repeat.
 
-    Raises: ConfigurationError for a database that a newer gateledger has upgraded.
+    Raises: ConfigurationError for a database that does not let us in, or that a newer gateledger has upgraded.
     """
     config = _config()
     scripts = ScriptDirectory.from_config(config)
     newest = scripts.get_current_head()
+    database.reach()
     with database.engine.connect() as connection:
         current = _revision(connection)
     if current == newest:
@@ -41,7 +43,9 @@ def upgrade(database: Database) -> bool:
             if _revision(connection) == newest:
                 return False
             config.attributes["connection"] = connection
+            collate_tables(connection)
             command.upgrade(config, "head")
+            collate_columns(connection)
         finally:
             _unlock(connection)
     return True

@@ -14,11 +14,13 @@ from fastapi.testclient import TestClient
 
 from api.api_keys import service as api_keys
 from api.app import create_app
+from api.database_settings import DatabaseSettings, DatabaseTls
 from api.db import Database
 from api.migrations import upgrade
 from api.organisations import service as organisations
 from api.organisations.service import Bootstrap, bootstrap
 from api.permissions import KeyKind, scopes_of
+from api.redis_settings import RedisSettings
 from api.settings import ApiSettings
 from api.users import service as users
 from api.workspaces import service as workspaces
@@ -102,7 +104,13 @@ class Installation:
 def settings_in(home: Path, **fields: Any) -> ApiSettings:
     """Settings that read nothing from the environment of the test run."""
     warehouse = WarehouseSettings(home=home, warehouse_url=None, clickhouse_host=None, log_store_url=None)
-    return ApiSettings(warehouse=warehouse, **{"database_url": None, "spool_interval_s": 0.05, **fields})
+    database = DatabaseSettings(
+        url=None, host=None, pool_size=None, tls=DatabaseTls(mode=None, authority=None, certificate=None, key=None)
+    )
+    redis = RedisSettings(url=None)
+    return ApiSettings(
+        warehouse=warehouse, **{"database": database, "redis": redis, "spool_interval_s": 0.05, **fields}
+    )
 
 
 @contextmanager

@@ -220,11 +220,12 @@ def test_settings_are_read_by_their_documented_names(monkeypatch: pytest.MonkeyP
         ("GATELEDGER_ADMIN_KEY_SCOPE", "default-workspace"),
     ):
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("DATABASE_URL", raising=False)
+    for name in ("DATABASE_URL", "DB_HOST"):
+        monkeypatch.delenv(name, raising=False)
     settings = ApiSettings()
-    assert settings.resolved_database_url() == "sqlite:////data/gl/gateledger.db"
+    assert str(settings.resolved_database_url()) == "sqlite:////data/gl/gateledger.db"
     assert (settings.port, settings.admin_key_scope.value) == (9000, "default-workspace")
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@db/x")
     settings = ApiSettings()
-    assert settings.resolved_database_url() == "postgresql://u:secret@db/x"
+    assert settings.resolved_database_url().render_as_string(hide_password=False) == "postgresql://u:secret@db/x"
     assert "secret" not in repr(settings)

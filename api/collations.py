@@ -1,0 +1,109 @@
+"""Text is compared and sorted by its code points on every database, as SQLite does.
+
+Whatever collation a database was made with, our tables get the binary one: on MySQL and MariaDB as they are created
+(those of earlier releases before a migration refers to them), on PostgreSQL after the migrations.
+"""
+
+from typing import Any
+
+from sqlalchemy import MetaData, inspect
+from sqlalchemy import types as sqltypes
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateTable, DDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
+
+from api.tables import METADATA
+
+CHARSET = "utf8mb4"
+_MARIADB, _MYSQL, _MYSQL_OLD = "utf8mb4_nopad_bin", "utf8mb4_0900_bin", "utf8mb4_bin"
+_FIRST_WITH_0900_BIN = (8, 0, 17)
+_POSTGRESQL = "C"
+
+
+def collation_of(dialect: Any) -> str:
+    """The binary collation of this MySQL or MariaDB in which 'a' and 'a ' differ, where it has one."""
+    if getattr(dialect, "is_mariadb", False):
+        return _MARIADB
+    return _MYSQL if (dialect.server_version_info or ()) >= _FIRST_WITH_0900_BIN else _MYSQL_OLD
+
+
+class ConvertTable(DDLElement):
+    """A table of MySQL or MariaDB in the binary collation."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class CollateColumn(DDLElement):
+    """A text column of PostgreSQL in the collation of code points."""
+
+    def __init__(self, table: str, column: str, type_: sqltypes.TypeEngine[Any]) -> None:
+        self.table, self.column, self.type = table, column, type_
+
+
+class CheckForeignKeys(DDLElement):
+    """Whether this session of MySQL checks foreign keys; it doesn't while both ends of one change their collation."""
+
+    def __init__(self, *, checks: bool) -> None:
+        self.checks = checks
+
+
+@compiles(CreateTable, "mysql")
+@compiles(CreateTable, "mariadb")
+def _create_table(element: CreateTable, compiler: DDLCompiler, **kw: Any) -> str:
+    created = compiler.visit_create_table(element, **kw).rstrip()
+    return f"{created} DEFAULT CHARSET={CHARSET} COLLATE={collation_of(compiler.dialect)}\n\n"
+
+
+@compiles(ConvertTable)
+def _convert_table(element: ConvertTable, compiler: DDLCompiler, **_kw: Any) -> str:
+    name = compiler.preparer.quote(element.name)
+    return f"ALTER TABLE {name} CONVERT TO CHARACTER SET {CHARSET} COLLATE {collation_of(compiler.dialect)}"
+
+
+@compiles(CollateColumn)
+def _collate_column(element: CollateColumn, compiler: DDLCompiler, **_kw: Any) -> str:
+    table, column = (compiler.preparer.quote(name) for name in (element.table, element.column))
+    type_ = compiler.dialect.type_compiler_instance.process(element.type)
+    return f'ALTER TABLE {table} ALTER COLUMN {column} TYPE {type_} COLLATE "{_POSTGRESQL}"'
+
+
+@compiles(CheckForeignKeys)
+def _check_foreign_keys(element: CheckForeignKeys, _compiler: DDLCompiler, **_kw: Any) -> str:
+    return "SET SESSION FOREIGN_KEY_CHECKS = " + ("1" if element.checks else "0")
+
+
+def collate_tables(connection: Connection) -> None:
+    """MySQL and MariaDB: tables that an earlier release made in another collation get ours."""
+    if connection.dialect.name not in {"mysql", "mariadb"}:
+        return
+    wanted = collation_of(connection.dialect)
+    options = inspect(connection).get_multi_table_options(filter_names=sorted(METADATA.tables))
+    names = [name for (_schema, name), given in options.items() if _collation_in(given) not in {wanted, None}]
+    if not names:
+        return
+    connection.execute(CheckForeignKeys(checks=False))
+    try:
+        for name in sorted(names):
+            connection.execute(ConvertTable(name))
+    finally:
+        connection.execute(CheckForeignKeys(checks=True))
+
+
+def collate_columns(connection: Connection) -> None:
+    """PostgreSQL: text columns in another collation get that of code points."""
+    if connection.dialect.name != "postgresql":
+        return
+    found = MetaData()
+    found.reflect(connection, only=lambda name, _: name in METADATA.tables)
+    for table in found.sorted_tables:
+        for column in table.columns:
+            type_ = column.type
+            if isinstance(type_, sqltypes.String) and type_.collation != _POSTGRESQL:
+                type_.collation = None  # it would be rendered beside ours
+                connection.execute(CollateColumn(table.name, column.name, type_))
+
+
+def _collation_in(options: Any) -> str | None:
+    return next((str(value) for name, value in options.items() if name.endswith("collate")), None)

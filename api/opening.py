@@ -1,0 +1,56 @@
+"""How an entry point opens the database, and what other workers hear of its writes."""
+
+import secrets
+from contextlib import ExitStack
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from api.db import Database
+from api.migrations import upgrade
+from api.organisations.rows import InstallationMark
+from api.settings import ApiSettings
+from api.shared_cache import SharedCache
+
+_SIGNING_KEY = "shared_cache_key"
+
+
+def open_database(settings: ApiSettings, opened: ExitStack) -> Database:
+    """The database, not yet looked at; closed when `opened` is. Raises: ConfigurationError."""
+    named = settings.database
+    database = Database(settings.resolved_database_url(), tls=named.tls, pool_size=named.pool_size)
+    opened.callback(database.close)
+    return database
+
+
+def ready_database(settings: ApiSettings, opened: ExitStack, now: datetime) -> tuple[Database, SharedCache | None]:
+    """The database at the newest schema, and what its workers share where Redis is configured.
+
+    Every commit on it is told to the other workers. Raises: ConfigurationError.
+    """
+    database = open_database(settings, opened)
+    upgrade(database)
+    url = settings.redis.resolved_url()
+    if url is None:
+        return database, None
+    shared = SharedCache(url, _signing_key(database, now))
+    opened.callback(shared.close)
+    database.watchers.append(shared)
+    return database, shared
+
+
+def _signing_key(database: Database, now: datetime) -> bytes:
+    """A key that all processes of this installation have and nobody else; made once, whoever races."""
+    known = select(InstallationMark.value).where(InstallationMark.name == _SIGNING_KEY)
+    with database.transaction(writes=False) as session:
+        found = session.scalar(known)
+    if found is None:
+        with database.transaction() as session:
+            try:
+                with session.begin_nested():
+                    session.add(InstallationMark(name=_SIGNING_KEY, value=secrets.token_hex(32), created_at=now))
+            except IntegrityError:
+                pass
+            found = session.scalars(known).one()
+    return bytes.fromhex(found)
