@@ -17,10 +17,12 @@ from api.pricing import routes as pricing
 from api.routing import Router, gates
 from api.services import Services, running
 from api.settings import ApiSettings
+from api.users import routes as users
 
 ROUTERS: tuple[Router, ...] = (
     analytics.router,
     pricing.router,
+    users.router,
     ingest.router,
     model_configs.router,
     model_configs.bare,

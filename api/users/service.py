@@ -1,5 +1,6 @@
 """Users and their places in an organisation."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -7,18 +8,23 @@ from sqlalchemy.orm import Session
 
 from api.errors import InvalidRequest
 from api.identifiers import new_id
+from api.mail.addresses import normalised
 from api.users.rows import OrganisationMember, User
 
 ORGANISATION_ROLES = ("owner", "admin", "member")
-LONGEST_EMAIL = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user, and the place that it has in one organisation."""
+
+    user: User
+    place: OrganisationMember
 
 
 def find_or_create(session: Session, email: str, *, now: datetime) -> User:
     """The user with this e-mail (compared in lower case), made when there is none. Raises: InvalidRequest."""
-    address = email.strip().lower()
-    name, at, domain = address.rpartition("@")
-    if not (at and name and domain) or len(address) > LONGEST_EMAIL or any(c.isspace() for c in address):
-        raise InvalidRequest(f"'{email}' is not an e-mail address such as owner@example.com")
+    address = normalised(email)
     found = session.scalar(select(User).where(User.email == address))
     if found is not None:
         return found
@@ -28,18 +34,29 @@ def find_or_create(session: Session, email: str, *, now: datetime) -> User:
     return user
 
 
-def join_organisation(session: Session, user: User, organisation_id: str, role: str, *, now: datetime) -> None:
+def join_organisation(
+    session: Session, user: User, organisation_id: str, role: str, *, now: datetime
+) -> OrganisationMember:
     """Give a user a place in an organisation. Raises: InvalidRequest on an unknown role."""
     if role not in ORGANISATION_ROLES:
         raise InvalidRequest(f"Unknown role '{role}'; allowed: {', '.join(ORGANISATION_ROLES)}")
-    session.add(
-        OrganisationMember(
-            id=new_id(),
-            organisation_id=organisation_id,
-            user_id=user.id,
-            role=role,
-            created_at=now,
-            last_updated_at=now,
+    place = OrganisationMember(
+        id=new_id(),
+        organisation_id=organisation_id,
+        user_id=user.id,
+        role=role,
+        created_at=now,
+        last_updated_at=now,
+    )
+    session.add(place)
+    session.flush()
+    return place
+
+
+def place_of(session: Session, organisation_id: str, user_id: str) -> OrganisationMember | None:
+    """The place that a user has in an organisation, or None."""
+    return session.scalar(
+        select(OrganisationMember).where(
+            OrganisationMember.organisation_id == organisation_id, OrganisationMember.user_id == user_id
         )
     )
-    session.flush()

@@ -1,5 +1,6 @@
 """The permission matrix: every route declares what it needs, and every kind of caller gets exactly that."""
 
+import re
 from collections.abc import Generator
 from datetime import timedelta
 from itertools import product
@@ -49,6 +50,16 @@ EXPECTED = {
     ("POST", "/v1/pricing/reservations/{id}/end"): [{"price_reservations.update"}],
     ("GET", "/v1/pricing/reservations/costs"): [{"price_reservations.list", "analytics.view"}],
     ("GET", "/v1/pricing/unpriced"): [{"analytics.view"}],
+    **{
+        (method, f"/v1{prefix}/users{path}"): [{f"organisation_users.{verb}"}]
+        for prefix in ("/admin", "")
+        for method, path, verb in (
+            ("GET", "", "list"),
+            ("GET", "/{user_id}", "read"),
+            ("PUT", "/{user_id}", "update"),
+            ("DELETE", "/{user_id}", "delete"),
+        )
+    },
 }
 """The matrix of the contract (dataplane 1.8, DECISIONS). A new route is added here, or this test fails."""
 
@@ -90,8 +101,9 @@ def test_the_matrix_is_the_contracts() -> None:
     assert declared == EXPECTED
 
 
-def call(client: TestClient, route: Declared, key: str | None) -> int:
-    path = route.path.replace("{groupBy}", "model").replace("{id}", "absent")
+def call(client: TestClient, route: Declared, key: str | None, workspace: str = "absent") -> int:
+    path = route.path.replace("{groupBy}", "model").replace("{workspace_id}", workspace)
+    path = re.sub(r"\{\w+\}", "absent", path)
     time = "time_of_generation_min=2026-01-01&time_of_generation_max=2026-02-01"
     headers = auth(key) if key is not None else {}
     return client.request(route.method, f"{path}?{time}", headers=headers).status_code
@@ -111,18 +123,22 @@ def test_every_route_with_every_kind_of_key(
     client: TestClient, here: Installation, route: Declared, kind: KeyKind
 ) -> None:
     everything = scopes_of(kind)
-    passes = {200, 400}
-    assert call(client, route, None) == 401
-    assert call(client, route, "gl_" + "x" * 43) == 401
-    assert call(client, route, key_of(here, kind, frozenset())) == 403
+    passes = {200, 400, 404, 409}
+
+    def status_with(key: str | None) -> int:
+        return call(client, route, key, here.first.workspace_id)
+
+    assert status_with(None) == 401
+    assert status_with("gl_" + "x" * 43) == 401
+    assert status_with(key_of(here, kind, frozenset())) == 403
     needed = frozenset[str]().union(*route.permission.alternatives)
     if not any(alternative <= everything for alternative in route.permission.alternatives):
-        assert call(client, route, key_of(here, kind, everything)) == 403  # no key of this kind can hold the scopes
+        assert status_with(key_of(here, kind, everything)) == 403  # no key of this kind can hold the scopes
         return
-    assert call(client, route, key_of(here, kind, everything)) in passes
-    assert call(client, route, key_of(here, kind, everything - needed)) == 403
+    assert status_with(key_of(here, kind, everything)) in passes
+    assert status_with(key_of(here, kind, everything - needed)) == 403
     for alternative in route.permission.alternatives:
-        assert call(client, route, key_of(here, kind, alternative)) in passes
+        assert status_with(key_of(here, kind, alternative)) in passes
 
 
 def test_a_permission_for_some_kinds_only_holds_the_others_off() -> None:
