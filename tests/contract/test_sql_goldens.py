@@ -19,7 +19,7 @@ from warehouse.engines.duckdb import DuckDBEngine
 from warehouse.query import plan
 from warehouse.query.compile import compile_grouped
 from warehouse.query.reference import expression_of, spelled
-from warehouse.query.scope import TenantScope
+from warehouse.query.scope import OwnRows, TenantScope
 from warehouse.query.spec import Condition, GroupedQuery, Order
 
 GOLDENS = Path(__file__).with_name("goldens")
@@ -45,6 +45,12 @@ QUESTIONS: dict[str, GroupedQuery] = {
     ),
     "all_without_total": question(("workspace",), "cost", include_total=False, limit=None),
     "no_workspace_no_row": question(("prompt",), "requests", scope=TenantScope("org-1", frozenset())),
+    "rows_of_one_person": question(
+        ("model",),
+        "requests",
+        scope=TenantScope("org-1", frozenset({"prod"}), OwnRows("user-1", frozenset({"key-1", "o'key"}))),
+        conditions=(Condition("api_key_ids", ("key-9",)), Condition("weighted_feedback_min", 1)),
+    ),
     "every_filter": question(
         ("api_key",),
         "requests",

@@ -14,7 +14,7 @@ from tests.factories.prices import MemoryLevel
 from warehouse.engines.base import Engine
 from warehouse.pricing.book import PriceBook
 from warehouse.query.run import run_grouped
-from warehouse.query.scope import TenantScope
+from warehouse.query.scope import OwnRows, TenantScope
 from warehouse.query.spec import Condition, GroupedQuery, Order
 from warehouse.rollups import build_rollups
 
@@ -25,6 +25,7 @@ SCOPES = (
     TenantScope("org-a"),
     TenantScope("org-b", frozenset({"prod", "default"})),
     TenantScope("org-'c\\", frozenset()),
+    TenantScope("org-b", own=OwnRows("nobody", frozenset({"key-1", "key-2"}))),
 )
 
 rates = st.dictionaries(st.sampled_from(MODELS), st.sampled_from([0.0001, 0.003, 0.07, 1e-12]), max_size=3)

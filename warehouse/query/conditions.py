@@ -21,12 +21,15 @@ _EXACT = exp.DataType.build("DECIMAL(38, 12)")
 
 def within_scope(scope: TenantScope) -> exp.Expr:
     """True for the rows of `scope`; FALSE when it holds no workspace."""
-    own = column("organisation_id").eq(text(scope.organisation_id))
-    if scope.workspaces is None:
-        return own
-    if not scope.workspaces:
-        return exp.false()
-    return exp.and_(own, is_one_of("workspace_slug", sorted(scope.workspaces)))
+    parts: list[exp.Expr] = [column("organisation_id").eq(text(scope.organisation_id))]
+    if scope.workspaces is not None:
+        if not scope.workspaces:
+            return exp.false()
+        parts.append(is_one_of("workspace_slug", sorted(scope.workspaces)))
+    if scope.own is not None:
+        by_key = is_one_of("api_key_id", sorted(scope.own.api_key_ids))
+        parts.append(exp.or_(is_one_of("user_id", [scope.own.user_id]), by_key))
+    return exp.and_(*parts)
 
 
 def to_millisecond(instant: datetime) -> datetime:

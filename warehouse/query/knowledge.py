@@ -54,4 +54,6 @@ def _replaced(after: exp.Expr, scope: TenantScope, windows: Sequence[Window], na
     tree = exp.select(column("row_id"), *values, copy=False).distinct(copy=False)
     tree = tree.from_(scan(CORRECTIONS.name, *windows), copy=False)
     later = exp.GTE(this=column("corrected_at"), expression=after.copy())
-    return tree.where(later, first, within_windows("created_at", windows), within_scope(scope), copy=False)
+    # A correction does not say whose request it corrected; it is joined to requests of the scope alone.
+    place = within_scope(scope.of_everybody())
+    return tree.where(later, first, within_windows("created_at", windows), place, copy=False)
