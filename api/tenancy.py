@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cachetools import LRUCache
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.api_keys.rows import ApiKey
 from api.errors import Forbidden
-from api.principal import Principal
+from api.permissions import KeyKind
+from api.principal import ACTIVE, Principal
 from api.settings import AdminKeyScope
 from api.workspaces import service as workspaces
 from warehouse.ingest.ownership import Ownership
-from warehouse.query.scope import TenantScope
+from warehouse.query.scope import OwnRows, TenantScope
 
 
 def scope_of(
@@ -20,21 +23,44 @@ def scope_of(
 ) -> TenantScope:
     """The rows that a caller asks about by workspace slugs or UUIDs, never more than it may see.
 
-    A workspace key sees its workspace, whatever it names. Archived workspaces are part of their organisation.
-    Raises: Forbidden when a workspace is not of the caller's organisation.
+    A workspace key sees its workspace, whatever it names, and may be held to the rows of its own user's keys. Archived
+    workspaces are part of their organisation, for those who look at all of it.
+    Raises: Forbidden when a workspace is not of the caller's organisation, or archived and not for the caller.
     """
+    place = _place(session, principal, references, when_unnamed)
+    return place if principal.sees_all_data else replace(place, own=_own_rows(session, principal))
+
+
+def _place(
+    session: Session, principal: Principal, references: Sequence[str], when_unnamed: AdminKeyScope
+) -> TenantScope:
     if principal.workspace_id is not None:
         if principal.workspace_slug is None:
             raise Forbidden
         return TenantScope(principal.organisation_id, frozenset({principal.workspace_slug}))
     if references:
-        return TenantScope(
-            principal.organisation_id, workspaces.slugs_of(session, principal.organisation_id, references)
-        )
+        named = [workspaces.find(session, principal.organisation_id, reference) for reference in references]
+        if any(one.status != ACTIVE for one in named) and not principal.is_organisation_admin:
+            raise Forbidden
+        return TenantScope(principal.organisation_id, frozenset(one.slug for one in named))
     if when_unnamed is AdminKeyScope.DEFAULT_WORKSPACE:
         default = workspaces.default_of(session, principal.organisation_id)
         return TenantScope(principal.organisation_id, frozenset({default.slug}))
     return TenantScope(principal.organisation_id)
+
+
+def _own_rows(session: Session, principal: Principal) -> OwnRows:
+    """The rows of the user and of every key that the user has or had in the organisation."""
+    if principal.user_id is None:
+        raise Forbidden
+    keys = session.scalars(
+        select(ApiKey.id).where(
+            ApiKey.user_id == principal.user_id,
+            ApiKey.organisation_id == principal.organisation_id,
+            ApiKey.type == KeyKind.WORKSPACE_USER.value,
+        )
+    )
+    return OwnRows(principal.user_id, frozenset(keys))
 
 
 class Owners:
