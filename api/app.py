@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from api import errors, openapi, structured_log
 from api.analytics import routes as analytics
+from api.api_keys import routes as api_keys
 from api.edge import Edge
 from api.health import routes as health
 from api.ingest import routes as ingest
@@ -23,6 +24,7 @@ ROUTERS: tuple[Router, ...] = (
     analytics.router,
     pricing.router,
     users.router,
+    api_keys.router,
     ingest.router,
     model_configs.router,
     model_configs.bare,

@@ -1,6 +1,7 @@
 """What a running API holds: opened once in the lifespan, read by routes through `api/dependencies.py`."""
 
 import logging
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from api.db import Database
 from api.feature_flags import Features
 from api.health.service import Check, Health, database_check, log_store_check, warehouse_check
 from api.ingest.drain import Drain
+from api.jwt.fetching import KeySets
+from api.jwt.fetching import client as key_set_client
+from api.jwt.service import Tokens
 from api.mail.service import Mailer
 from api.maintenance import Maintenance
 from api.opening import ready_database
@@ -51,7 +55,8 @@ def running(
     """The opened parts, their schemas up to date, the spool being drained; all closed again at the end."""
     with ExitStack() as stack:
         database, shared = ready_database(settings, stack, clock())
-        gatekeeper = Gatekeeper(database, ttl_s=settings.key_cache_s, shared=shared)
+        tokens = Tokens(KeySets(stack.enter_context(closing(key_set_client())), time.monotonic))
+        gatekeeper = Gatekeeper(database, ttl_s=settings.key_cache_s, shared=shared, tokens=tokens.principal_of_token)
         database.watchers.append(Forgetting(gatekeeper.forget))
         if shared is not None:
             stack.enter_context(Listener(shared, gatekeeper.forget))

@@ -1,0 +1,88 @@
+"""Keys as lists show them, and the calling key as it sees itself. Source: controlplane contract 3."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.analytics.rendering import instant
+from api.api_keys import rendering
+from api.api_keys.rights import visible
+from api.api_keys.rows import ApiKey
+from api.api_keys.schemas import SelfAnswer
+from api.errors import Forbidden, InvalidRequest
+from api.limits.schemas import render_rate_limits, render_usage_limits
+from api.paging import Page
+from api.principal import Principal
+from api.workspaces import service as workspaces
+
+MOST_IDS = 1000
+
+
+def listed(
+    session: Session, caller: Principal, page: Page, workspace: str | None, ids: Sequence[str]
+) -> tuple[Sequence[ApiKey], int]:
+    """One page of the keys that the caller may list, the newest first, and how many there are.
+
+    Raises: Forbidden when the workspace is not the caller's, InvalidRequest on too many ids.
+    """
+    if len(ids) > MOST_IDS:
+        raise InvalidRequest(f"ids: at most {MOST_IDS}")
+    condition = visible(caller, "list")
+    if workspace is not None:
+        found = workspaces.find(session, caller.organisation_id, workspace)
+        if caller.workspace_id not in {None, found.id}:
+            raise Forbidden
+        condition &= ApiKey.workspace_id == found.id
+    if ids:
+        condition &= ApiKey.id.in_([one.lower() for one in ids])
+    newest_first = select(ApiKey).where(condition).order_by(ApiKey.created_at.desc(), ApiKey.id.desc())
+    total = session.scalar(select(func.count()).select_from(ApiKey).where(condition)) or 0
+    rows = session.scalars(newest_first.limit(page.size).offset(page.offset)).all() if page.size else ()
+    return rows, total
+
+
+def itself(session: Session, caller: Principal, now: datetime) -> SelfAnswer:
+    """The calling key or token, with limits, status and next reset, as a gateway enforces them."""
+    known = {
+        "organisation_id": caller.organisation_id,
+        "workspace_id": caller.workspace_id,
+        "workspace_slug": caller.workspace_slug,
+        "user_id": caller.user_id,
+        "scopes": sorted(caller.scopes),
+        "expires_at": None if caller.expires_at is None else instant(caller.expires_at),
+    }
+    return SelfAnswer.model_validate(known | (_token(caller) if caller.via == "jwt" else _key(session, caller, now)))
+
+
+def _key(session: Session, caller: Principal, now: datetime) -> dict[str, object]:
+    row = session.get_one(ApiKey, caller.key_id)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "type": row.type,
+        "status": rendering.status_of(row, now),
+        "rate_limits": render_rate_limits(row.rate_limits),
+        "usage_limits": render_usage_limits(row.usage_limits, row.next_usage_reset_at),
+        "last_reset_at": rendering.moment(row.last_reset_at),
+        "next_usage_reset_at": rendering.moment(row.next_usage_reset_at),
+        "expires_at": rendering.moment(row.expires_at),
+        "defaults": rendering.defaults(row.defaults),
+    }
+
+
+def _token(caller: Principal) -> dict[str, object]:
+    limits = caller.limits or {}
+    usage = render_usage_limits(limits.get("usage_limits"))
+    return {
+        "id": caller.key_id,
+        "name": caller.email,
+        "type": "jwt",
+        "status": "active",
+        "rate_limits": render_rate_limits(limits.get("rate_limits")),
+        "usage_limits": usage[0] if usage else None,
+        "last_reset_at": None,
+        "next_usage_reset_at": None,
+        "defaults": rendering.defaults(limits.get("defaults")),
+    }
