@@ -1,20 +1,28 @@
 """The outermost ring of the API: request ids, path spellings, the access log, and a last net for errors."""
 
 import logging
+import re
 import time
 from typing import Any
 from uuid import uuid4
 
 import structlog
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
+from api.audit import Outcome
+from api.operations.metrics import UNMATCHED
+from api.operations.service import Operations
 from api.routing import canonical_path
 
 logger = logging.getLogger("api.access")
 
-REQUEST_ID_HEADER = b"x-portkey-request-id"
-"""SDKs do not retry a 5xx that carries it. Source: dataplane contract 1.2."""
+REQUEST_ID_HEADERS = (b"x-portkey-request-id", b"x-request-id")
+"""SDKs do not retry a 5xx that carries the first. Source: dataplane contract 1.2."""
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
+"""A caller's own request id is taken over when it looks like one."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Edge:
@@ -27,9 +35,10 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = str(uuid4())
+        request_id = _request_id(scope)
         path = scope["path"]
         scope["path"] = canonical_path(path)
+        operations = _operations(scope)
         started = time.perf_counter()
         status = 0
 
@@ -37,20 +46,52 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message.setdefault("headers", [])
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id.encode())]
+                shown = request_id.encode()
+                message["headers"] = [*message.get("headers", ()), *((name, shown) for name in REQUEST_ID_HEADERS)]
+                trail = scope["state"].get("audit")
+                if trail is not None and operations is not None:
+                    # Before the answer leaves: who has it can rely on the record being on disk.
+                    await run_in_threadpool(operations.audit.record, trail, Outcome(scope, path, request_id, status))
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            except Exception:
-                logger.exception("unhandled error", extra={"method": scope["method"], "path": path})
-                if status:
-                    raise  # half an answer is out: only a broken connection tells the caller
-                await errors.unexpected()(scope, receive, send_with_id)
-            finally:
-                _log(scope, path, status, time.perf_counter() - started)
+        scope.setdefault("state", {})
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        if operations is not None:
+            operations.metrics.under_way.inc()
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("unhandled error", extra={"method": scope["method"], "path": path})
+            if status:
+                raise  # half an answer is out: only a broken connection tells the caller
+            await errors.unexpected()(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - started
+            if operations is not None:
+                operations.metrics.under_way.dec()
+                operations.metrics.answered(_route(scope), _method(scope), status, seconds)
+            _log(scope, path, status, seconds)
+
+
+def _operations(scope: Scope) -> Operations | None:
+    """What watches the service; None while it is not open."""
+    services = getattr(scope["app"].state, "services", None)
+    return None if services is None else services.operations
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADERS[1]), b"")
+    return given.decode() if _GIVEN_ID.fullmatch(given) else str(uuid4())
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, so that metrics hold no ids."""
+    return getattr(scope.get("route"), "path", UNMATCHED)
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "OTHER"
 
 
 def _log(scope: Scope, path: str, status: int, seconds: float) -> None:
@@ -63,8 +104,4 @@ def _log(scope: Scope, path: str, status: int, seconds: float) -> None:
         "status": status,
         "duration_ms": round(seconds * 1000, 2),
     }
-    principal = scope.get("state", {}).get("principal")
-    if principal is not None:
-        fields["organisation_id"] = principal.organisation_id
-        fields["api_key_id"] = principal.key_id
     logger.info("request", extra=fields)

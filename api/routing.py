@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
-from api.errors import ErrorAnswer, body_over
+from api.audit import Recorded, Trail, recorded
+from api.authentication import caller_of
+from api.errors import ErrorAnswer, Forbidden, body_over
 from api.feature_flags import Feature
 from api.permissions import Permission
-from api.principal import Principal, credential_of
 
 if TYPE_CHECKING:
     from api.services import Services
@@ -68,6 +69,8 @@ class Declared:
     large_body: bool
     feature: Feature | None
     """The part of the product that it belongs to; where that is switched off, it answers 403."""
+    audited: bool
+    """Whether its calls are in the audit log: what changes something, but for records that gateways send."""
     options: dict[str, Any]
 
 
@@ -96,11 +99,20 @@ class Router:
     ) -> Callable[[Handler], Handler]:
         large_body: bool = options.pop("large_body", False)
         feature: Feature | None = options.pop("feature", None)
+        audited: bool = options.pop("audited", method not in READING_METHODS)
 
         def register(endpoint: Handler) -> Handler:
             for path in paths:
                 route = Declared(
-                    self.base + path, method, permission, endpoint, self.tag, large_body, feature, dict(options)
+                    self.base + path,
+                    method,
+                    permission,
+                    endpoint,
+                    self.tag,
+                    large_body,
+                    feature,
+                    audited,
+                    dict(options),
                 )
                 self.declared.append(route)
             return endpoint
@@ -119,9 +131,11 @@ class Gate(APIRoute):
         permission: Permission,
         body_limit_bytes: int,
         feature: Feature | None = None,
+        records: Recorded | None = None,
         **options: Any,
     ) -> None:
         self.permission, self.body_limit_bytes, self.feature = permission, body_limit_bytes, feature
+        self.records = records
         extra = {"x-gateledger-permission": permission.described(), **(options.pop("openapi_extra", None) or {})}
         if permission.public:
             extra["security"] = []
@@ -130,23 +144,34 @@ class Gate(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         permission, limit_bytes, feature = self.permission, self.body_limit_bytes, self.feature
+        records = self.records
 
         async def pass_gate(request: Request) -> Response:
             services = cast("Services", request.app.state.services)
             state = request.state
             state.now = services.clock()
-            if not permission.public:
-                state.principal = await _caller(services, request)
-            if feature is not None:
-                services.features.require(feature)
-            if not permission.public:
-                state.principal.require(permission)
+            trail = None
+            if records is not None:
+                state.audit = trail = Trail(records.resource_type, records.action)
+            try:
+                if not permission.public:
+                    state.principal = await caller_of(services, request, records)
+                if feature is not None:
+                    services.features.require(feature)
+                if not permission.public:
+                    state.principal.require(permission)
+            except Forbidden:
+                if trail is not None:
+                    await trail.read_rest(request.receive)
+                raise
             state.work = work = Work(services, writes=request.method not in READING_METHODS)
             try:
-                response = await handle(_limited(request, limit_bytes))
+                response = await handle(_limited(request, limit_bytes, trail))
                 await work.commit()
             finally:
                 work.close()
+            if trail is not None:
+                trail.made(bytes(response.body))
             return response
 
         return pass_gate
@@ -176,8 +201,11 @@ class Work:
             self._session.close()
 
 
-def _limited(request: Request, limit_bytes: int) -> Request:
-    """The request, whose body cannot be read beyond the limit. Raises: HTTPException when its length is declared."""
+def _limited(request: Request, limit_bytes: int, trail: Trail | None) -> Request:
+    """The request, whose body cannot be read beyond the limit; what is read, the trail keeps.
+
+    Raises: HTTPException when its length is declared.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit_bytes:
         raise body_over(limit_bytes)
@@ -189,16 +217,11 @@ def _limited(request: Request, limit_bytes: int) -> Request:
         read += len(message.get("body", b""))
         if read > limit_bytes:
             raise body_over(limit_bytes)
+        if trail is not None:
+            trail.read(message.get("body", b""))
         return message
 
     return Request(request.scope, receive)
-
-
-async def _caller(services: "Services", request: Request) -> Principal:
-    credential = credential_of(request.headers)
-    now = request.state.now
-    remembered = services.gatekeeper.remembered(credential, now)
-    return remembered or await run_in_threadpool(services.gatekeeper.look_up, credential, now)
 
 
 def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_bytes: int) -> list[Gate]:
@@ -218,6 +241,7 @@ def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_
                 route.endpoint,
                 permission=route.permission,
                 feature=route.feature,
+                records=recorded(route.permission, route.method, route.tag) if route.audited else None,
                 methods=[route.method],
                 tags=[route.tag],
                 body_limit_bytes=large_body_limit_bytes if route.large_body else body_limit_bytes,

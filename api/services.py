@@ -18,6 +18,7 @@ from api.jwt.service import Tokens
 from api.mail.service import Mailer
 from api.maintenance import Maintenance
 from api.opening import ready_database
+from api.operations.service import Operations, open_operations
 from api.principal import Gatekeeper
 from api.settings import ApiSettings
 from api.shared_cache import Listener
@@ -46,6 +47,7 @@ class Services:
     health: Health
     features: Features
     mailer: Mailer
+    operations: Operations
 
 
 @contextmanager
@@ -66,8 +68,9 @@ def running(
         sources = stack.enter_context(closing(open_sources(settings.warehouse, clock, environment)))
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         stack.enter_context(Drain(settings, spool, engine, database, sources, clock))
-        lock = settings.home / "maintenance.lock"
-        stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock))
+        operations = open_operations(settings, stack, database, engine, spool, clock, environment)
+        lock, retention_days = settings.home / "maintenance.lock", settings.operations.audit_retention_days
+        stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock, retention_days))
         mailer = stack.enter_context(Mailer(settings.mail, clock))
         yield Services(
             settings=settings,
@@ -81,6 +84,7 @@ def running(
             health=Health(_checks(settings, database, engine, environment)),
             features=settings.features,
             mailer=mailer,
+            operations=operations,
         )
 
 

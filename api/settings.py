@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from api.database_settings import DatabaseSettings
 from api.feature_flags import Feature, Features
 from api.mail.settings import MailSettings
+from api.operations.settings import OperationsSettings
 from api.redis_settings import RedisSettings
 from warehouse.settings import ENVIRONMENT, WarehouseSettings
 
@@ -40,6 +41,9 @@ class ApiSettings(BaseSettings):
     )
     redis: RedisSettings = Field(
         default_factory=RedisSettings, validation_alias=AliasChoices("GATELEDGER_REDIS_SETTINGS")
+    )
+    operations: OperationsSettings = Field(
+        default_factory=OperationsSettings, validation_alias=AliasChoices("GATELEDGER_OPERATIONS_SETTINGS")
     )
     host: str = Field(default="127.0.0.1", validation_alias=AliasChoices("GATELEDGER_HOST"))
     port: int = Field(default=8790, ge=0, le=65535, validation_alias=AliasChoices("GATELEDGER_PORT", "PORT"))
@@ -97,6 +101,11 @@ class ApiSettings(BaseSettings):
     def spool_folder(self) -> Path:
         """Where accepted records wait until they are in the warehouse."""
         return self.home / "spool"
+
+    @property
+    def audit_spool_folder(self) -> Path:
+        """Where audit records wait until they are in the warehouse."""
+        return self.home / "audit-spool"
 
     @property
     def quarantine_folder(self) -> Path:

@@ -22,7 +22,7 @@ logger = logging.getLogger("api.ingest.drain")
 LONGEST_WAIT_S = 30.0
 LOADER_LIFETIME = timedelta(minutes=5)
 """After this the loader is made anew, so that it knows new prices; new agreements it knows at once."""
-STOP_WITHIN_S = 30.0
+STOP_WITHIN_S = 10.0
 
 
 class Drain:

@@ -40,6 +40,7 @@ def _declare(path: str, kind: Kind, what: str) -> None:
         "response_model": Accepted,
         "openapi_extra": _BODY,
         "large_body": True,
+        "audited": False,
     }
 
     def ingest(caller: Caller, parts: Parts, session: Db, sent: Body) -> Response:

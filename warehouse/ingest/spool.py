@@ -39,6 +39,8 @@ from warehouse.ingest.source import Source
 _OPEN, _SEALED = ".open", ".sealed"
 _SEGMENT_BYTES = 32 << 20
 _LEASE = "drain.lock"
+_BEGUN = "%Y%m%dT%H%M%S%f"
+"""How a segment's name tells when it was begun."""
 
 
 def _utc_now() -> datetime:
@@ -148,6 +150,16 @@ class Spool:
         used = [size for size in sizes if size]
         return len(used), sum(used)
 
+    def oldest(self) -> datetime | None:
+        """When the oldest segment was begun that holds records; None where nothing waits."""
+        begun: list[datetime] = []
+        for suffix in (_OPEN, _SEALED):
+            for path in self._folder.glob(f"*{suffix}"):
+                with contextlib.suppress(FileNotFoundError, ValueError):
+                    if path.stat().st_size:
+                        begun.append(datetime.strptime(path.name.partition("-")[0], _BEGUN).replace(tzinfo=UTC))
+        return min(begun, default=None)
+
     def close(self) -> None:
         """Let go of the segment; what is in it stays for the next drain."""
         with self._writing:
@@ -204,7 +216,7 @@ class Spool:
 
     def _new_segment(self) -> _Segment:
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = f"{self._clock().astimezone(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}-{uuid.uuid4().hex[:12]}{_OPEN}"
+        name = f"{self._clock().astimezone(UTC).strftime(_BEGUN)}-{os.getpid()}-{uuid.uuid4().hex[:12]}{_OPEN}"
         path = self._folder / name
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         handle = os.open(path, flags, 0o600)
