@@ -87,6 +87,7 @@ def _lifespan(settings: ApiSettings, clock: Callable[[], datetime], environment:
         with ExitStack() as stack:
             services: Services = stack.enter_context(running(settings, clock, environment))
             app.state.services = services
-            yield
+            with services.operations.stopping.listening():
+                yield
 
     return lifespan

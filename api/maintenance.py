@@ -18,7 +18,7 @@ STOP_WITHIN_S = 5.0
 
 
 class Maintenance:
-    """Runs from `with` to its end: compacts, checkpoints, sweeps and forgets old audit records every `interval_s` seconds.
+    """Runs from `with` to its end: compacts, checkpoints, sweeps and forgets every `interval_s` seconds.
 
     Records that come one by one make many small files; without this a busy spool would slow every query down until
     the pipelines' own maintenance runs. What fails is logged and tried again.

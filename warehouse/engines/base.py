@@ -3,8 +3,10 @@
 An engine knows how to spell SQL and how to move Arrow; it knows no dataset, no tenant and no HTTP.
 """
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -94,6 +96,8 @@ class Engine(ABC):
         if missing:
             raise TypeError(f"{type(self).__name__} does not spell {', '.join(sorted(missing))}")
         self._texts: dict[str, str] = {}
+        self.on_query: Callable[[float], object] | None = None
+        """Hears how many seconds each query took, waiting for a turn included."""
 
     @abstractmethod
     def create(self, datasets: Iterable[Dataset]) -> list[str]:
@@ -150,6 +154,16 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None: ...
+
+    @contextmanager
+    def timed(self) -> Generator[None]:
+        """Tells `on_query` how long the block took, whatever becomes of it."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self.on_query is not None:
+                self.on_query(time.perf_counter() - began)
 
     def lower(self, tree: exp.Query) -> exp.Query:
         """The tree in this engine's own functions, from the leaves up; the given tree is left as it was."""

@@ -143,7 +143,7 @@ class ClickHouseEngine(Engine):
 
     def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:  # noqa: ARG002
         """See `Engine.query`. The window is not needed: parts know which instants they hold."""
-        with self._turns.turn(limits.timeout_s), self._connection() as wire:
+        with self.timed(), self._turns.turn(limits.timeout_s), self._connection() as wire:
             return wire.ask(self.lower(tree), limits)
 
     def version(self, dataset: str) -> str:

@@ -109,7 +109,7 @@ class DuckDBEngine(Engine):
         The memory limit is the one of the engine, for all its queries together: DuckDB knows no other.
         """
         lowered = self.lower(tree)
-        with self._turns.turn(limits.timeout_s):
+        with self.timed(), self._turns.turn(limits.timeout_s):
             for attempt in range(_RETRIES + 1):
                 sql, lists = self._bind(lowered, window, fresh=attempt > 0)
                 try:
