@@ -68,7 +68,7 @@ def test_rollups_change_no_answer_while_rows_come_and_rollups_are_remade(kind: s
             for number in range(6 if kind == "lake" else 3):
                 query = questions.some_rollup_question(Random(f"{step}/{number}"))
                 used |= rollups_used(engine, query)
-                from_rows = runner._answer(query, engine.query(compile_grouped(query)))
+                from_rows = runner._grouped(query, engine.query(compile_grouped(query)))
                 answer = runner.run_grouped(engine, query)
                 assert answer.rows.equals(from_rows.rows), query
                 assert answer.total == from_rows.total

@@ -61,7 +61,7 @@ def test_the_page_names_everything_that_can_be_asked() -> None:
             lambda: a_dataset(measures=(Measure("m", Kind.INTEGER, call("GL_COUNT"), "M.", beside="gone"),)),
             "measure m stands beside gone",
         ),
-        (lambda: a_dataset(ratios=(Ratio("r", "things", "gone", "R."),)), "ratio r needs the additive measure gone"),
+        (lambda: a_dataset(ratios=(Ratio("r", "things", "gone", "R."),)), "ratio r needs the sum or count gone"),
         (
             lambda: a_dataset(filters=(Filter("f", Operator.ONE_OF, ("gone",), Kind.TEXT, "F."),)),
             "filter f names the column gone",
@@ -93,12 +93,17 @@ def test_an_unknown_name_is_answered_with_the_known_ones(find: Callable[[], obje
 
 def test_the_contracts_names_are_there() -> None:
     group_bys = "ai_service model status_code api_key config workspace provider prompt"
-    assert {d.name for d in GENERATIONS.dimensions} == {*group_bys.split(" "), "unpriced_reason"}
+    assert {d.name for d in GENERATIONS.dimensions} == {*group_bys.split(" "), "unpriced_reason", "user", "retries"}
     columns = (
         "requests cost total_tokens avg_tokens avg_input_tokens avg_output_tokens avg_latency p95_latency p99_latency "
         "success_rate error_count cache_hit_rate last_seen first_seen"
     )
-    ours = "unpriced_requests priced_requests unpriced_tokens cost_low cost_high unbounded_requests"
+    ours = (
+        "unpriced_requests priced_requests unpriced_tokens cost_low cost_high unbounded_requests avg_cost error_rate "
+        "p50_latency p90_latency users user_requests requests_per_user error_codes only_provider "
+        "simple_hits semantic_hits simple_cache_savings semantic_cache_savings unpriced_hits avg_hit_latency "
+        "avg_miss_latency rescued_by_retry rescued_by_fallback feedbacks requests_with_feedback avg_weighted_feedback"
+    )
     assert {*columns.split(" "), *ours.split(" ")} == {m.name for m in public_measures(GENERATIONS)}
 
 

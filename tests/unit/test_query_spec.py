@@ -1,7 +1,7 @@
 """A question refuses what cannot be asked, and says what can."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,9 +9,10 @@ import pytest
 
 from warehouse.errors import InvalidInput, UnknownName
 from warehouse.query.scope import TenantScope
-from warehouse.query.spec import Condition, GroupedQuery, Order
+from warehouse.query.spec import Condition, GroupedQuery, Groups, Having, Order, SeriesQuery
 
 SINCE, UNTIL = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 QUESTION = GroupedQuery(TenantScope("org"), SINCE, UNTIL, ("model",))
 
 
@@ -20,7 +21,12 @@ QUESTION = GroupedQuery(TenantScope("org"), SINCE, UNTIL, ("model",))
     [
         ({"since": UNTIL, "until": SINCE}, "is after until"),
         ({"since": SINCE.replace(tzinfo=None)}, "since needs a time zone"),
-        ({"by": ()}, "at least one group-by"),
+        ({"having": (Having("last_seen", ">", 1),)}, "having: last_seen is no number"),
+        ({"having": (Having("costs", ">", 1),)}, "Unknown column 'costs'"),
+        ({"having": (Having("cost", "~", 1),)}, "allowed: >=, <=, !=, >, <, ="),  # type: ignore[arg-type]
+        ({"having": (Having("cost", ">", float("nan")),)}, "having: cost takes a number"),
+        ({"outside": Groups(("planet",), ())}, "Unknown group-by 'planet'"),
+        ({"trace_conditions": (Condition("cost_min", -1),)}, "cost_min is 0 or more"),
         ({"by": ("model", "model")}, "a group-by is named twice: model, model"),
         ({"by": ("modell",)}, "Unknown group-by 'modell'. Did you mean model"),
         ({"by": ("metadata.",)}, "Unknown group-by 'metadata.'"),
@@ -80,3 +86,27 @@ def test_the_same_question_is_the_same_key() -> None:
     asked = {replace(QUESTION, conditions=(Condition("cost_min", 1),)) for _ in range(2)}
     assert len(asked) == 1
     assert QUESTION not in asked
+
+
+@pytest.mark.parametrize(
+    ("edges", "says"),
+    [
+        ((SINCE,), "at least two instants"),
+        ((SINCE.replace(tzinfo=None), UNTIL), "with a time zone"),
+        ((SINCE, SINCE, UNTIL + HOUR), "edges go upwards"),
+        ((SINCE, UNTIL), "do not hold the whole time"),
+        ((SINCE + HOUR, UNTIL + HOUR), "do not hold the whole time"),
+    ],
+)
+def test_buckets_that_do_not_hold_the_time(edges: tuple[datetime, ...], says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        SeriesQuery(TenantScope("org"), SINCE, UNTIL, edges=edges)
+
+
+def test_a_series_knows_the_widest_step_that_meets_its_edges() -> None:
+    asked = SeriesQuery(TenantScope("org"), SINCE, UNTIL)
+    assert asked.starts == (SINCE,)
+    assert asked.step_s() == 0
+    half = timedelta(minutes=30)
+    assert replace(asked, edges=(SINCE, SINCE + HOUR, UNTIL + HOUR)).step_s() == 3600
+    assert replace(asked, edges=(SINCE - half, SINCE + half, UNTIL + half)).step_s() == 1800

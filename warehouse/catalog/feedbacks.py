@@ -1,7 +1,9 @@
 """The feedback row. Source: dataplane contract 3.6 and 4.4 (columns inferred there)."""
 
+from sqlglot import exp
+
 from warehouse.catalog.functions import call, column
-from warehouse.catalog.model import Column, Dataset, Kind, Measure, Origin, Unit
+from warehouse.catalog.model import Column, Dataset, Dimension, Kind, Measure, Origin, Ratio, Unit
 
 FEEDBACKS = Dataset(
     name="feedbacks",
@@ -27,8 +29,11 @@ FEEDBACKS = Dataset(
         Column("batch_id", Kind.TEXT, "Batch that stored the row.", origin=Origin.GATELEDGER),
     ),
     sort_by=("organisation_id", "workspace_slug", "created_at"),
+    dimensions=(Dimension("score", "value", "Score that was given.", kind=Kind.INTEGER),),
     measures=(
         Measure("feedbacks", Kind.INTEGER, call("GL_COUNT"), "Feedbacks.", Unit.NONE, additive=True),
         Measure("weighted_sum", Kind.FLOAT, call("GL_SUM_FLOAT", column("weighted")), "Sum of weighted values.", additive=True, internal=True),
+        Measure("weighted_count", Kind.INTEGER, call("GL_COUNT_IF", exp.Not(this=exp.Is(this=column("weighted"), expression=exp.Null()))), "Feedbacks with a weighted value.", additive=True, internal=True),
     ),
+    ratios=(Ratio("avg_weighted_feedback", "weighted_sum", "weighted_count", "Mean of value times weight."),),
 )  # fmt: skip

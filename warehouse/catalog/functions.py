@@ -23,6 +23,7 @@ NEUTRAL: dict[str, str] = {
     "GL_LOWER": "GL_LOWER(text) text in lower case",
     "GL_TO_TEXT": "GL_TO_TEXT(x) a value as text; NULL as ''",
     "GL_BUCKET": "GL_BUCKET(instant, seconds) start of the UTC bucket of that many seconds, as a UTC instant",
+    "GL_STEPS": "GL_STEPS(instant, origin, milliseconds) whole steps of that width from origin to a later instant, as BIGINT",
     "GL_DAY": "GL_DAY(instant) UTC calendar date",
     "GL_INSTANT": "GL_INSTANT('2026-01-31 10:00:00.000') a UTC instant literal, millisecond precision",
 }

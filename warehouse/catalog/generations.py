@@ -147,7 +147,9 @@ PROVENANCE = (
 
 _OK = column("is_success")
 _CACHE = call("GL_LOWER", "cache_status")
+_HITS = {"simple": _CACHE.copy().eq(text("hit")), "semantic": _CACHE.copy().eq(text("semantic hit"))}
 _HIT = exp.In(this=_CACHE.copy(), expressions=[text("hit"), text("semantic hit")])
+_NO_HIT = exp.Not(this=exp.Coalesce(this=_HIT.copy(), expressions=[exp.false()]))
 _CACHE_ON = exp.and_(
     exp.Not(this=exp.Is(this=column("cache_status"), expression=exp.Null())),
     exp.Not(this=exp.In(this=_CACHE.copy(), expressions=[text("disabled"), text("")])),
@@ -167,6 +169,25 @@ def _either(name: str) -> exp.Expr:
     return exp.Coalesce(this=column(name), expressions=[column("cost")])
 
 
+def _only(condition: exp.Expr, name: str) -> exp.Expr:
+    """The value of a column where a condition holds, else NULL."""
+    return exp.Case(ifs=[exp.If(this=condition.copy(), true=column(name))])
+
+
+def _both(*conditions: exp.Expr) -> exp.Expr:
+    return exp.and_(*(condition.copy() for condition in conditions))
+
+
+_USER = exp.Nullif(this=column("_user"), expression=text(""))
+_RETRIED = _both(_OK, exp.GT(this=column("retry_success_count"), expression=exp.Literal.number(0)))
+_FELL_BACK = _both(
+    _OK,
+    call("GL_LOWER", "mode").eq(text("fallback")),
+    exp.GT(this=column("last_used_option_index"), expression=exp.Literal.number(0)),
+)
+_ONE_PROVIDER = exp.Case(
+    ifs=[exp.If(this=call("GL_MIN", "ai_org").eq(call("GL_MAX", "ai_org")), true=call("GL_MIN", "ai_org"))]
+)
 _UNPRICED_TOKENS = exp.Case(
     ifs=[exp.If(this=_missing("cost"), true=column("total_units"))], default=exp.Literal.number(0)
 )
@@ -181,6 +202,8 @@ DIMENSIONS = (
     Dimension("provider", "virtual_key", "Virtual key, which the console calls provider."),
     Dimension("prompt", "prompt_slug", "Prompt."),
     Dimension("unpriced_reason", "unpriced_reason", "Why a request has no computed cost."),
+    Dimension("user", "_user", "End user, the metadata key _user."),
+    Dimension("retries", "retry_success_count", "Retry that succeeded; 0 for none, -1 when all failed.", kind=_INT),
 )
 
 MEASURES = (
@@ -201,17 +224,44 @@ MEASURES = (
     Measure("error_count", _INT, call("GL_COUNT_IF", exp.Not(this=_OK.copy())), "Requests that failed.", Unit.REQUESTS, additive=True),
     Measure("cache_hits", _INT, call("GL_COUNT_IF", _HIT), "Requests that a gateway cache answered.", Unit.REQUESTS, additive=True, internal=True),
     Measure("cache_lookups", _INT, call("GL_COUNT_IF", _CACHE_ON), "Requests that asked a gateway cache.", Unit.REQUESTS, additive=True, internal=True),
+    Measure("simple_hits", _INT, call("GL_COUNT_IF", _HITS["simple"]), "Requests that the exact cache answered.", Unit.REQUESTS, additive=True, since=7),
+    Measure("semantic_hits", _INT, call("GL_COUNT_IF", _HITS["semantic"]), "Requests that the semantic cache answered.", Unit.REQUESTS, additive=True, since=7),
+    Measure("simple_cache_savings", _MONEY, call("GL_SUM_MONEY", _only(_HITS["simple"], "cache_saved_cost")), "What the hits of the exact cache would have cost.", _CENTS, additive=True, beside="unpriced_hits", since=7),
+    Measure("semantic_cache_savings", _MONEY, call("GL_SUM_MONEY", _only(_HITS["semantic"], "cache_saved_cost")), "What the hits of the semantic cache would have cost.", _CENTS, additive=True, beside="unpriced_hits", since=7),
+    Measure("unpriced_hits", _INT, call("GL_COUNT_IF", _both(_HIT, _missing("cache_saved_cost"))), "Cache hits that have no price: the savings lack them.", Unit.REQUESTS, additive=True, since=7),
+    Measure("hit_latency_sum", _INT, call("GL_SUM_INT", _only(_HIT, "response_time")), "Sum of the response times of cache hits.", _MS, additive=True, internal=True, since=7),
+    Measure("hit_latency_count", _INT, call("GL_COUNT_IF", _both(_HIT, _known("response_time"))), "Cache hits with a response time.", Unit.REQUESTS, additive=True, internal=True, since=7),
+    Measure("miss_latency_sum", _INT, call("GL_SUM_INT", _only(_NO_HIT, "response_time")), "Sum of the response times of all that is no cache hit.", _MS, additive=True, internal=True, since=7),
+    Measure("miss_latency_count", _INT, call("GL_COUNT_IF", _both(_NO_HIT, _known("response_time"))), "Requests with a response time that are no cache hit.", Unit.REQUESTS, additive=True, internal=True, since=7),
+    Measure("rescued_by_retry", _INT, call("GL_COUNT_IF", _RETRIED), "Requests that succeeded at a retry.", Unit.REQUESTS, additive=True, since=7),
+    Measure("rescued_by_fallback", _INT, call("GL_COUNT_IF", _FELL_BACK), "Requests that succeeded at a fallback target.", Unit.REQUESTS, additive=True, since=7),
+    Measure("user_requests", _INT, call("GL_COUNT_IF", exp.NEQ(this=column("_user"), expression=text(""))), "Requests that name their end user.", Unit.REQUESTS, additive=True, since=7),
+    Measure("users", _INT, call("GL_COUNT_DISTINCT", _USER), "Distinct end users.", Unit.USERS),
+    Measure("error_codes", _INT, call("GL_COUNT_DISTINCT", _only(exp.Not(this=_OK.copy()), "response_status_code")), "Distinct HTTP statuses of failed requests."),
+    Measure("only_provider", _TEXT, _ONE_PROVIDER, "The provider, where the requests have just one."),
+    Measure("p50_latency", Kind.FLOAT, call("GL_QUANTILE", "response_time", 0.5), "Median response time.", _MS),
+    Measure("p90_latency", Kind.FLOAT, call("GL_QUANTILE", "response_time", 0.9), "90th percentile of response time.", _MS),
     Measure("p95_latency", Kind.FLOAT, call("GL_QUANTILE", "response_time", 0.95), "95th percentile of response time.", _MS),
     Measure("p99_latency", Kind.FLOAT, call("GL_QUANTILE", "response_time", 0.99), "99th percentile of response time.", _MS),
     Measure("last_seen", Kind.INSTANT, call("GL_MAX", "created_at"), "Time of the last request.", Unit.UTC, merge="max"),
     Measure("first_seen", Kind.INSTANT, call("GL_MIN", "created_at"), "Time of the first request.", Unit.UTC, merge="min"),
+    Measure("feedbacks", _INT, call("GL_SUM_INT", "feedbacks"), "Feedbacks on the traces of the requests, whenever given.", through="feedbacks"),
+    Measure("requests_with_feedback", _INT, call("GL_SUM_INT", "requests"), "Requests whose trace has feedback.", Unit.REQUESTS, through="feedbacks"),
+    Measure("weighted_sum", Kind.FLOAT, call("GL_SUM_FLOAT", "weighted_sum"), "Sum of the weighted values of feedbacks on the traces.", internal=True, through="feedbacks"),
+    Measure("weighted_count", _INT, call("GL_SUM_INT", "weighted_count"), "Feedbacks with a weighted value.", internal=True, through="feedbacks"),
 )  # fmt: skip
 
 RATIOS = (
     Ratio("avg_tokens", "total_tokens", "requests", "Tokens per request.", _TOKENS),
     Ratio("avg_input_tokens", "input_units", "requests", "Input tokens per request.", _TOKENS),
     Ratio("avg_output_tokens", "output_units", "requests", "Output tokens per request.", _TOKENS),
+    Ratio("avg_cost", "cost", "requests", "Known cost per request.", _CENTS),
     Ratio("avg_latency", "latency_sum", "latency_count", "Mean response time.", _MS),
+    Ratio("avg_hit_latency", "hit_latency_sum", "hit_latency_count", "Mean response time of cache hits.", _MS),
+    Ratio("avg_miss_latency", "miss_latency_sum", "miss_latency_count", "Mean response time of all that is no cache hit.", _MS),
+    Ratio("error_rate", "error_count", "requests", "Share of requests that failed.", Unit.PERCENT, scale=100),
+    Ratio("requests_per_user", "user_requests", "users", "Requests per end user, of those that name one.", Unit.REQUESTS),
+    Ratio("avg_weighted_feedback", "weighted_sum", "weighted_count", "Mean of value times weight over the feedbacks on the traces, each once."),
     Ratio("success_rate", "successes", "requests", "Share of requests that succeeded.", Unit.PERCENT, scale=100),
     Ratio("cache_hit_rate", "cache_hits", "cache_lookups", "Share of cache look-ups that hit.", Unit.PERCENT, scale=100),
 )  # fmt: skip
@@ -238,8 +288,8 @@ FILTERS = (
     Filter("ai_org_model", Operator.MODEL_OF_PROVIDER, ("ai_org", "ai_model"), _TEXT, "Comma-separated provider__model pairs."),
     Filter("trace_id", _ONE_OF, ("trace_id",), _TEXT, "Comma-separated trace ids."),
     Filter("span_id", _ONE_OF, ("span_id",), _TEXT, "Comma-separated span ids."),
-    Filter("cost_source", _ONE_OF, ("cost_source",), _TEXT, "Comma-separated sources of the cost: computed, reported, cache, ptu."),
-    Filter("cache_status", Operator.ONE_OF_IGNORING_CASE, ("cache_status",), _TEXT, "Comma-separated cache statuses, in any case."),
+    Filter("cost_source", _ONE_OF, ("cost_source",), _TEXT, "Comma-separated sources of the cost.", allowed=("computed", "reported", "cache", "ptu")),
+    Filter("cache_status", Operator.ONE_OF_IGNORING_CASE, ("cache_status",), _TEXT, "Comma-separated cache statuses, in any case.", allowed=("HIT", "SEMANTIC HIT", "MISS", "SEMANTIC MISS", "REFRESH", "DISABLED")),
 )  # fmt: skip
 
 GENERATIONS = Dataset(

@@ -13,6 +13,17 @@ _COLUMN_NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 _WIRE_NAME = re.compile(r"[a-z][a-z0-9_]*(-[a-z]+)*")
 
 
+_DIVISIBLE = frozenset({"GL_COUNT", "GL_COUNT_IF", "GL_COUNT_DISTINCT", "GL_SUM_INT", "GL_SUM_FLOAT", "GL_SUM_MONEY"})
+
+PER_TRACE = {
+    "requests": "requests of the group in the trace",
+    "feedbacks": "feedbacks on the trace",
+    "weighted_sum": "sum of their weighted values",
+    "weighted_count": "how many of them have one",
+}
+"""What a measure `through` feedbacks reads: a line per trace of a group that has feedback."""
+
+
 class Kind(StrEnum):
     """What a value is; each engine and Arrow have one type for each."""
 
@@ -36,6 +47,7 @@ class Unit(StrEnum):
     TOKENS = "tokens"
     PERCENT = "percent, 0 to 100"
     REQUESTS = "requests"
+    USERS = "users"
     IMAGES = "images"
     UTC = "UTC"
 
@@ -106,6 +118,8 @@ class Measure:
     """Measure that every answer with this one holds too, so that a sum says what it lacks."""
     since: int = 1
     """The schema version that added it to the rollups, as a column."""
+    through: str | None = None
+    """Name of another dataset that is looked up by `trace_id`; the expression is then over traces (see `PER_TRACE`)."""
 
     def __post_init__(self) -> None:
         if not _WIRE_NAME.fullmatch(self.name):
@@ -119,10 +133,15 @@ class Measure:
             raise ValueError(f"measure {self.name}: unknown neutral functions {sorted(unknown)}")
         _check_text(f"measure {self.name}", self.description)
 
+    @property
+    def can_be_divided(self) -> bool:
+        """True for what a ratio may hold: a sum, or a count of distinct values, of the very group."""
+        return str(self.expression.this).upper() in _DIVISIBLE
+
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A number that divides one additive measure by another; totals divide again, they never average."""
+    """A number that divides one sum or count by another; totals divide again, they never average."""
 
     name: str
     numerator: str
@@ -161,6 +180,8 @@ class Filter:
     maximum: float | None = None
     through: str | None = None
     """Name of another dataset that the condition is looked up in by `trace_id`; None for the row itself."""
+    allowed: tuple[str, ...] = ()
+    """The values that a caller may name; empty where they are free."""
 
     def __post_init__(self) -> None:
         if not _WIRE_NAME.fullmatch(self.name):
@@ -243,7 +264,8 @@ class Dataset:
             self._require(dimension.column, f"dimension {dimension.name}")
         for measure in self.measures:
             for node in measure.expression.find_all(exp.Column):
-                self._require(node.name, f"measure {measure.name}")
+                if measure.through is None or node.name not in PER_TRACE:
+                    self._require(node.name, f"measure {measure.name}")
         parts = {m.name: m for m in self.measures}
         for measure in self.measures:
             if measure.beside and measure.beside not in parts:
@@ -252,8 +274,8 @@ class Dataset:
                 )
         for ratio in self.ratios:
             for part in (ratio.numerator, ratio.denominator):
-                if part not in parts or not parts[part].additive:
-                    raise ValueError(f"{self.name}: ratio {ratio.name} needs the additive measure {part}")
+                if part not in parts or not parts[part].can_be_divided:
+                    raise ValueError(f"{self.name}: ratio {ratio.name} needs the sum or count {part}")
         for filter_ in self.filters:
             if filter_.through is None:
                 for name in filter_.columns:

@@ -99,6 +99,11 @@ def _bucket(arguments: list[exp.Expr]) -> exp.Expr:
     return function("fromUnixTimestamp64Milli", start, UTC.copy())
 
 
+def _steps(arguments: list[exp.Expr]) -> exp.Expr:
+    at, origin = (function("toUnixTimestamp64Milli", instant(each)) for each in arguments[:2])
+    return _int64(function("intDiv", exp.Sub(this=at, expression=origin), arguments[2]))
+
+
 def _day(arguments: list[exp.Expr]) -> exp.Expr:
     return function("toDate", arguments[0], UTC.copy())
 
@@ -122,6 +127,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "GL_LOWER": _lower,
     "GL_TO_TEXT": _to_text,
     "GL_BUCKET": _bucket,
+    "GL_STEPS": _steps,
     "GL_DAY": _day,
     "GL_INSTANT": _instant,
 }

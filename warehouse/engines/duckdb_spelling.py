@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from warehouse.engines.base import Spelling
 
-_TOGETHER = ("0.95", "0.99")
+_TOGETHER = ("0.5", "0.9", "0.95", "0.99")
 """Quantiles that questions ask together."""
 _MONEY_SUM = "DECIMAL(38, 12)"
 
@@ -71,6 +71,12 @@ def _bucket(of: list[exp.Expr]) -> exp.Expr:
     return exp.Anonymous(this="TIME_BUCKET", expressions=[width, of[0], epoch])
 
 
+def _steps(of: list[exp.Expr]) -> exp.Expr:
+    at, origin = (exp.Anonymous(this="EPOCH_US", expressions=[exp.cast(each, "TIMESTAMP")]) for each in of[:2])
+    width_us = exp.Literal.number(int(of[2].name) * 1000)
+    return exp.cast(exp.IntDiv(this=exp.paren(exp.Sub(this=at, expression=origin)), expression=width_us), "BIGINT")
+
+
 SPELLINGS: Mapping[str, Spelling] = {
     "GL_COUNT": _count,
     "GL_COUNT_IF": _count_if,
@@ -86,6 +92,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "GL_LOWER": lambda of: exp.Lower(this=of[0]),
     "GL_TO_TEXT": _to_text,
     "GL_BUCKET": _bucket,
+    "GL_STEPS": _steps,
     "GL_DAY": lambda of: exp.cast(of[0], "DATE"),
     "GL_INSTANT": lambda of: exp.cast(of[0], "TIMESTAMP"),
 }

@@ -1,55 +1,59 @@
 """A question → one neutral tree: pure, and the same tree for the same question.
 
-The tree has two levels. The inner one groups rows into parts (keys `k0…`, measures `m_<name>`); the outer one names
-the answer's columns `c0…`, divides ratios, counts the groups and cuts out the page. Names within the SQL are ours
-alone: what a caller wrote only ever becomes a literal.
+The tree has two levels. The inner one (`warehouse/query/parts.py`) groups rows into parts (keys `k0…`, measures
+`m_<name>`); the outer one names the answer's columns `c0…`, divides ratios, counts the groups and cuts out the page.
+Names within the SQL are ours alone: what a caller wrote only ever becomes a literal.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from itertools import pairwise
 
 from sqlglot import exp
 
 from warehouse.catalog import registry
-from warehouse.catalog.functions import call, column, named, text
-from warehouse.catalog.model import Dataset, Kind, Measure, Ratio
-from warehouse.catalog.rollups import Rollup
-from warehouse.engines.base import Window, scan
+from warehouse.catalog.functions import call, column, named
+from warehouse.catalog.model import Dataset, Measure, Ratio
 from warehouse.query import conditions
-from warehouse.query.knowledge import known_rows
-from warehouse.query.spec import GroupedQuery, MetadataDimension, Order, dimension_of
+from warehouse.query.parts import Keys, Split, dimension_keys, groups_of
+from warehouse.query.spec import GroupedQuery, Order, Question, SeriesQuery, dimension_of
 
 TOTAL = "total"
 """Column of the tree's answer that holds the number of groups before paging."""
 RANK = "rank"
 """Column of the tree's answer, where the page starts later, that holds a group's place in the order, from 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """How a question's time is divided: whole days from a rollup, the rest from the rows."""
-
-    rollup: Rollup
-    days: tuple[Window, ...]
-    """Whole UTC days that the rollup answers, from the first day's start to the last day's last millisecond."""
-    rest: tuple[Window, ...]
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def compile_grouped(query: GroupedQuery, split: Split | None = None) -> exp.Select:
     """The tree of a question, over the rows or, by `split`, over a rollup and the rows it lacks."""
-    parts = needed_parts(query.dataset, (*measures_of(query), *(order.by for order in query.order)))
-    if split is None:
-        groups = _grouped_rows(query, parts, (Window(query.since, query.until),))
-    else:
-        groups = _grouped_partials(query, parts, split)
-    return _page(query, groups)
+    keys = Keys(lambda _: dimension_keys(query), len(query.by))
+    return _page(query, groups_of(query, keys, parts_of(query), split))
 
 
-def measures_of(query: GroupedQuery) -> tuple[str, ...]:
+def compile_series(query: SeriesQuery, split: Split | None = None) -> exp.Select:
+    """The tree of a series: the bucket's number from 1 as `c0`, then keys and measures, in this order.
+
+    One more line holds the whole time: its bucket is NULL or 0.
+    """
+    keys = Keys(partial(_series_keys, query), 1 + len(query.by), and_all=True)
+    groups = groups_of(query, keys, parts_of(query), split)
+    names = keys.names()
+    tree = exp.select(*_columns(query, names), copy=False).from_(groups.subquery("groups", copy=False), copy=False)
+    return tree.order_by(*(_ordered(name.copy(), "asc") for name in names), copy=False)
+
+
+def measures_of(query: Question) -> tuple[str, ...]:
     """The measures of the answer: those asked for, then the ones that must stand beside them."""
     beside = [part.beside for part in needed_parts(query.dataset, query.measures) if part.beside]
     return tuple(dict.fromkeys((*query.measures, *beside)))
+
+
+def parts_of(query: Question) -> tuple[Measure, ...]:
+    """Everything that must be computed of a group."""
+    return needed_parts(query.dataset, (*measures_of(query), *query.numbers()))
 
 
 def needed_parts(dataset: Dataset, names: Sequence[str]) -> tuple[Measure, ...]:
@@ -64,76 +68,61 @@ def needed_parts(dataset: Dataset, names: Sequence[str]) -> tuple[Measure, ...]:
     return tuple(parts.values())
 
 
-def _grouped_rows(query: GroupedQuery, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
-    rows = _keyed(query, parts, [named(f"{query.dataset.name}.{part.name}", part.expression) for part in parts])
-    where = [conditions.within_windows(query.dataset.time_column, windows), *_restrictions(query)]
-    rows = rows.where(*where, copy=False).from_(_source(query, parts, where, windows), copy=False)
-    return rows.group_by(*_key_names(query), copy=False)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Buckets of one width side by side."""
+
+    start: datetime
+    width: timedelta
+    first: int
+    """Number of its first bucket."""
+    count: int
 
 
-def _source(
-    query: GroupedQuery, parts: Sequence[Measure], where: Sequence[exp.Expr], windows: Sequence[Window]
-) -> exp.Expr:
-    """The rows, or what was known of them."""
-    if query.as_known_at is None:
-        return scan(query.dataset.name, *windows)
-    read = [*where, *(_key(query.dataset, name) for name in query.by), *(part.expression for part in parts)]
-    names = {node.name for tree in read for node in tree.find_all(exp.Column)}
-    kept = [column.name for column in query.dataset.columns if column.name in names]
-    return known_rows(query.as_known_at, query.scope, windows, kept).subquery("known", copy=False)
+def _series_keys(query: SeriesQuery, time_column: str) -> list[exp.Expr]:
+    return [_numbered(_runs(query.edges), time_column), *dimension_keys(query)]
 
 
-def _grouped_partials(query: GroupedQuery, parts: Sequence[Measure], split: Split) -> exp.Select:
-    """Groups whose parts are merged from a rollup's days and from the rows of the other instants."""
-    kept = _keyed(query, parts, [column(part.name) for part in parts])
-    kept = kept.from_(scan(split.rollup.name, *split.days), copy=False)
-    kept = kept.where(conditions.within_days(split.days), *_restrictions(query), copy=False)
-    partials: exp.Query = kept
-    if split.rest:
-        partials = exp.union(kept, _grouped_rows(query, parts, split.rest), distinct=False, copy=False)
-    keys = _key_names(query)
-    merged = [exp.alias_(_merge(part), f"m_{part.name}") for part in parts]
-    groups = exp.select(*(key.copy() for key in keys), *merged)
-    return groups.from_(partials.subquery("partials", copy=False), copy=False).group_by(*keys, copy=False)
+def _runs(edges: Sequence[datetime]) -> list[_Run]:
+    runs: list[_Run] = []
+    for number, (start, end) in enumerate(pairwise(edges), start=1):
+        if runs and runs[-1].width == end - start:
+            last = runs[-1]
+            runs[-1] = _Run(last.start, last.width, last.first, last.count + 1)
+        else:
+            runs.append(_Run(start, end - start, number, 1))
+    return runs
 
 
-def _keyed(query: GroupedQuery, parts: Sequence[Measure], values: Sequence[exp.Expr]) -> exp.Select:
-    keys = [exp.alias_(_key(query.dataset, name), f"k{index}") for index, name in enumerate(query.by)]
-    named = [exp.alias_(value, f"m_{part.name}") for part, value in zip(parts, values, strict=True)]
-    return exp.select(*keys, *named, copy=False)
+def _numbered(runs: Sequence[_Run], time_column: str) -> exp.Expr:
+    """The number of the bucket that an instant lies in: arithmetic within a run, halving between runs.
+
+    No row's instant is brought into a zone: that would cost more than all the rest.
+    """
+    if len(runs) > 1:
+        half = len(runs) // 2
+        before = exp.LT(this=column(time_column), expression=conditions.instant(runs[half].start))
+        left, right = _numbered(runs[:half], time_column), _numbered(runs[half:], time_column)
+        return exp.Case(ifs=[exp.If(this=before, true=left)], default=right)
+    if not runs or runs[0].count == 1:
+        return exp.Literal.number(runs[0].first if runs else 1)
+    run = runs[0]
+    steps = call("GL_STEPS", time_column, conditions.instant(run.start), run.width // _MILLISECOND)
+    return exp.Add(this=steps, expression=exp.Literal.number(run.first))
 
 
-def _key(dataset: Dataset, name: str) -> exp.Expr:
-    dimension = dimension_of(dataset, name)
-    if isinstance(dimension, MetadataDimension):
-        return call("GL_MAP_VALUE", "metadata.key", "metadata.value", text(dimension.metadata_key))
-    if dimension.kind is Kind.TEXT:
-        return exp.Coalesce(this=column(dimension.column), expressions=[text("")])
-    return column(dimension.column)
-
-
-def _key_names(query: GroupedQuery) -> list[exp.Expr]:
-    return [exp.column(f"k{index}") for index in range(len(query.by))]
-
-
-def _restrictions(query: GroupedQuery) -> list[exp.Expr]:
-    own = conditions.within_scope(query.scope)
-    return [own, *(conditions.matches(query.dataset, condition, query.scope) for condition in query.conditions)]
-
-
-def _merge(part: Measure) -> exp.Expr:
-    sums = {Kind.INTEGER: "GL_SUM_INT", Kind.FLOAT: "GL_SUM_FLOAT", Kind.MONEY: "GL_SUM_MONEY"}
-    name = sums[part.kind] if part.merge == "sum" else {"min": "GL_MIN", "max": "GL_MAX"}[part.merge]
-    return call(name, exp.column(f"m_{part.name}"))
+def _columns(query: Question, keys: Sequence[exp.Expr]) -> list[exp.Expr]:
+    """The answer's columns `c0…`: keys, then measures."""
+    values = [*keys, *(_value(query.dataset, name) for name in measures_of(query))]
+    return [exp.alias_(value, f"c{index}") for index, value in enumerate(values)]
 
 
 def _page(query: GroupedQuery, groups: exp.Select) -> exp.Select:
-    keys = [exp.alias_(exp.column(f"k{index}"), f"c{index}") for index in range(len(query.by))]
-    values = [
-        exp.alias_(_value(query.dataset, name), f"c{index}")
-        for index, name in enumerate(measures_of(query), start=len(keys))
-    ]
-    page = exp.select(*keys, *values, copy=False).from_(groups.subquery("groups", copy=False), copy=False)
+    keys = [exp.column(f"k{index}") for index in range(len(query.by))]
+    page = exp.select(*_columns(query, keys), copy=False).from_(groups.subquery("groups", copy=False), copy=False)
+    for having in query.having:
+        kind = registry.measure(query.dataset, having.measure).kind
+        page = page.where(conditions.passes(having, kind, _value(query.dataset, having.measure)), copy=False)
     order = exp.Order(expressions=_order(query))
     if query.include_total and query.offset:
         return _ranked(query, page, order)
@@ -171,18 +160,17 @@ def _order(query: GroupedQuery) -> list[exp.Expr]:
     by_key = {dimension_of(query.dataset, name).key: f"k{index}" for index, name in enumerate(query.by)}
     asked = query.order or (Order(query.dataset.count.name),)
     ordered = [
-        _ordered(exp.column(by_key[order.by]) if order.by in by_key else _value(query.dataset, order.by), order)
+        _ordered(
+            exp.column(by_key[order.by]) if order.by in by_key else _value(query.dataset, order.by), order.direction
+        )
         for order in asked
     ]
-    named = {order.by for order in asked}
-    return [
-        *ordered,
-        *(_ordered(exp.column(name), Order(key, "asc")) for key, name in by_key.items() if key not in named),
-    ]
+    named_keys = {order.by for order in asked}
+    return [*ordered, *(_ordered(exp.column(name), "asc") for key, name in by_key.items() if key not in named_keys)]
 
 
-def _ordered(value: exp.Expr, order: Order) -> exp.Expr:
-    return exp.Ordered(this=value, desc=order.direction == "desc", nulls_first=False)
+def _ordered(value: exp.Expr, direction: str) -> exp.Expr:
+    return exp.Ordered(this=value, desc=direction == "desc", nulls_first=False)
 
 
 def _value(dataset: Dataset, name: str) -> exp.Expr:

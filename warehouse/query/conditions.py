@@ -9,10 +9,11 @@ from sqlglot import exp
 
 from warehouse.catalog import registry
 from warehouse.catalog.functions import call, column, text
+from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset, Filter, Kind, Operator
 from warehouse.engines.base import Window, scan
 from warehouse.query.scope import TenantScope
-from warehouse.query.spec import Condition
+from warehouse.query.spec import Condition, Having
 
 MILLISECOND = timedelta(milliseconds=1)
 _CENT_STEP = Decimal("0.000000000001")
@@ -66,6 +67,43 @@ def matches(dataset: Dataset, condition: Condition, scope: TenantScope) -> exp.E
     if of.through is None:
         return _predicate(of, condition.value)
     return _looked_up(of, condition.value, scope)
+
+
+def trace_matches(of_requests: Sequence[Condition], scope: TenantScope) -> exp.Expr:
+    """The row's trace has a request of `scope` that passes all conditions, whenever it was made."""
+    traces = exp.select(column("trace_id"), copy=False).from_(scan(GENERATIONS.name, Window()), copy=False)
+    passing = [matches(GENERATIONS, condition, scope) for condition in of_requests]
+    has_trace = column("trace_id").neq(text(""))
+    traces = traces.where(within_scope(scope), has_trace, *passing, copy=False)
+    return exp.In(this=column("trace_id"), query=exp.Subquery(this=traces))
+
+
+def is_none_of(keys: Sequence[exp.Expr], groups: Sequence[Sequence[str | int | None]]) -> exp.Expr:
+    """The row is in none of the groups that have these values as their keys."""
+    return exp.Not(this=exp.paren(_any(_all(map(_is, keys, values)) for values in groups), copy=False))
+
+
+def passes(having: Having, kind: Kind, value: exp.Expr) -> exp.Expr:
+    """The predicate of a group's number, rounded to what a number of this kind can be without changing what passes."""
+    compare: dict[str, type[exp.Binary]] = {
+        ">=": exp.GTE, "<=": exp.LTE, ">": exp.GT, "<": exp.LT, "=": exp.EQ, "!=": exp.NEQ,
+    }  # fmt: skip
+    exact = Decimal(str(having.value))
+    step = {Kind.INTEGER: Decimal(1), Kind.MONEY: _CENT_STEP}.get(kind)
+    between = step is not None and exact != exact.quantize(step, rounding=ROUND_FLOOR)
+    if between and having.comparison in ("=", "!="):
+        never = having.comparison == "="
+        return exp.false() if never else exp.Not(this=exp.Is(this=value, expression=exp.Null()))
+    up = having.comparison in (">=", "<")
+    return exp.paren(compare[having.comparison](this=value, expression=_number(kind, exact, up=up)), copy=False)
+
+
+def _is(key: exp.Expr, value: str | int | None) -> exp.Expr:
+    """True or false, never unknown: the whole is negated."""
+    if value is None:
+        return exp.Is(this=key.copy(), expression=exp.Null())
+    same = exp.EQ(this=key.copy(), expression=text(value) if isinstance(value, str) else exp.Literal.number(str(value)))
+    return exp.Coalesce(this=same, expressions=[exp.false()])
 
 
 def _within(time_column: str, window: Window) -> exp.Expr:

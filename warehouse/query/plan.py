@@ -8,15 +8,18 @@ from sqlglot import exp
 
 from warehouse.catalog import registry
 from warehouse.catalog.functions import call, column
-from warehouse.catalog.model import Dataset, Measure
+from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.model import Dataset
 from warehouse.catalog.prices import CORRECTIONS
 from warehouse.catalog.rollups import ROLLUP_OF, SOURCE_VERSION, Rollup, label_of
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions
-from warehouse.query.compile import Split, measures_of, needed_parts
-from warehouse.query.spec import GroupedQuery, MetadataDimension, dimension_of
+from warehouse.query.compile import parts_of
+from warehouse.query.parts import Split
+from warehouse.query.spec import MetadataDimension, Question, SeriesQuery, dimension_of
 
 DAY = timedelta(days=1)
+_DAY_S, _HOUR_S = 86_400, 3_600
 LEAST_GAIN = 4
 """A rollup is taken when it stands for at least this many times its own rows; else reading the rows is as quick."""
 
@@ -32,21 +35,25 @@ class RolledDay:
     """How many rows of the rolled up dataset it stands for."""
 
 
-def candidates(query: GroupedQuery) -> list[Rollup]:
-    """The rollups that know every column and measure that the question names, the narrowest first.
-
-    None for the rows of one person: no rollup knows whose a row is.
-    """
-    if query.scope.own is not None or query.as_known_at is not None or any(not part.merge for part in _parts(query)):
+def candidates(query: Question) -> list[Rollup]:
+    """The rollups that know every column and measure that the question names, the narrowest first."""
+    if query.as_known_at is not None or any(not part.merge for part in parts_of(query)):
         return []
     columns = _columns_asked(query)
     if columns is None:
         return []
-    able = [rollup for rollup in ROLLUP_OF.values() if rollup.of is query.dataset and columns <= set(rollup.keys)]
+    step_s = query.step_s() if isinstance(query, SeriesQuery) else 0
+    able = [
+        rollup
+        for rollup in ROLLUP_OF.values()
+        if rollup.of is query.dataset
+        and columns <= set(rollup.keys)
+        and step_s % (_HOUR_S if rollup.hourly else _DAY_S) == 0
+    ]
     return sorted(able, key=lambda rollup: len(rollup.keys))
 
 
-def split_by(query: GroupedQuery, rollup: Rollup, fresh: Mapping[date, bool]) -> Split | None:
+def split_by(query: Question, rollup: Rollup, fresh: Mapping[date, bool]) -> Split | None:
     """The question's time divided over a rollup and the rows; None when the rollup answers no whole day.
 
     `fresh` tells of each day that holds rows or is rolled up whether the rollup has exactly its rows; a day in
@@ -61,7 +68,7 @@ def split_by(query: GroupedQuery, rollup: Rollup, fresh: Mapping[date, bool]) ->
     return Split(rollup, days, tuple(_between(since, until, days)))
 
 
-def days_window(query: GroupedQuery) -> Window:
+def days_window(query: Question) -> Window:
     """The whole days that the question touches, as one window."""
     until = conditions.to_millisecond(query.until)
     last = _start(until.date()) + DAY - conditions.MILLISECOND
@@ -99,14 +106,14 @@ def freshness_of(fingerprints: Mapping[date, str], held: Mapping[date, RolledDay
     }
 
 
-def _parts(query: GroupedQuery) -> Iterable[Measure]:
-    return needed_parts(query.dataset, (*measures_of(query), *(order.by for order in query.order)))
-
-
-def _columns_asked(query: GroupedQuery) -> set[str] | None:
+def _columns_asked(query: Question) -> set[str] | None:
     """The columns that scope, groups and conditions read; None when the rows themselves are needed."""
+    if query.trace_conditions:
+        return None
     asked = {"organisation_id", "workspace_slug"}
-    for name in query.by:
+    if query.scope.own is not None:
+        asked |= {"user_id", "api_key_id"}
+    for name in (*query.by, *(query.outside.by if query.outside else ())):
         dimension = dimension_of(query.dataset, name)
         if isinstance(dimension, MetadataDimension):
             return None
@@ -159,8 +166,11 @@ def _start(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def datasets_of(query: GroupedQuery) -> tuple[Dataset, ...]:
+def datasets_of(query: Question) -> tuple[Dataset, ...]:
     """The datasets whose rows decide the answer."""
-    through = (registry.filter_(query.dataset, condition.filter).through for condition in query.conditions)
+    filters = [registry.filter_(query.dataset, condition.filter) for condition in query.conditions]
+    filters += [registry.filter_(GENERATIONS, condition.filter) for condition in query.trace_conditions]
+    through = [of.through for of in (*filters, *parts_of(query)) if of.through]
+    through += [GENERATIONS.name] if query.trace_conditions else []
     past = (CORRECTIONS,) if query.as_known_at is not None else ()
-    return (query.dataset, *past, *(registry.dataset(name) for name in dict.fromkeys(through) if name))
+    return (query.dataset, *past, *(registry.dataset(name) for name in dict.fromkeys(through)))

@@ -2,23 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 from cachetools import LRUCache
+from sqlglot import exp
 
 from warehouse.catalog import registry
 from warehouse.catalog.model import Kind
 from warehouse.engines.base import Engine, Limits, Window
 from warehouse.query import plan
-from warehouse.query.compile import RANK, TOTAL, Split, compile_grouped, measures_of
-from warehouse.query.spec import GroupedQuery, MetadataDimension, dimension_of
+from warehouse.query.compile import RANK, TOTAL, compile_grouped, compile_series, measures_of
+from warehouse.query.parts import Split
+from warehouse.query.spec import GroupedQuery, MetadataDimension, Question, SeriesQuery, dimension_of
 
 _Known = TypeVar("_Known")
+BUCKET = "bucket"
+"""Column of a series' points that holds the number of a bucket, from 0."""
 
 CACHE_BYTES = 32 * 2**20
 _ENTRY_BYTES = 4096
@@ -45,30 +49,56 @@ class GroupedAnswer:
     total: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesAnswer:
+    """What lies in each bucket of a series, and over the whole time.
+
+    Shape: `starts` are the instants at which the buckets start, in UTC. `points` has the column `BUCKET` (the place in
+    `starts`), then keys and measures as a grouped answer; buckets without a row have no line. `whole` is one line of
+    measures.
+    """
+
+    starts: tuple[datetime, ...]
+    points: pa.Table
+    whole: pa.Table
+
+
+_Answer = GroupedAnswer | SeriesAnswer
+_Asked = TypeVar("_Asked", bound=Question)
+_Given = TypeVar("_Given", bound=_Answer)
+
+
 class _Answers:
     """What one engine answered lately and which days its rollups are fresh for. Safe between threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._answers: LRUCache[tuple[object, ...], GroupedAnswer] = LRUCache(CACHE_BYTES, getsizeof=_bytes_of)
+        self._answers: LRUCache[tuple[object, ...], _Answer] = LRUCache(CACHE_BYTES, getsizeof=_bytes_of)
         self._days: LRUCache[tuple[object, ...], dict[date, Any]] = LRUCache(256)
 
-    def answer(self, engine: Engine, query: GroupedQuery, limits: Limits) -> GroupedAnswer:
+    def answer(
+        self,
+        engine: Engine,
+        query: _Asked,
+        limits: Limits,
+        compile_: Callable[[_Asked, Split | None], exp.Select],
+        read: Callable[[_Asked, pa.Table], _Given],
+    ) -> _Given:
         # The versions are read before the rows: an answer can only be newer than its key says, never older.
         versions = tuple(engine.version(dataset.name) for dataset in plan.datasets_of(query))
         key = (versions, query)
         with self._lock:
             known = self._answers.get(key)
         if known is not None:
-            return known
-        tree = compile_grouped(query, self._split(engine, query, versions[0]))
-        found = _answer(query, engine.query(tree, Window(query.since, query.until), limits))
+            return cast("_Given", known)
+        tree = compile_(query, self._split(engine, query, versions[0]))
+        found = read(query, engine.query(tree, Window(query.since, query.until), limits))
         if _bytes_of(found) <= CACHE_BYTES // 8:
             with self._lock:
                 self._answers[key] = found
         return found
 
-    def _split(self, engine: Engine, query: GroupedQuery, version: str) -> Split | None:
+    def _split(self, engine: Engine, query: Question, version: str) -> Split | None:
         window = plan.days_window(query)
         for rollup in plan.candidates(query):
             made = (rollup.name, engine.version(rollup.name))
@@ -101,25 +131,35 @@ def run_grouped(engine: Engine, query: GroupedQuery, limits: Limits = Limits()) 
 
     Raises: QueryTooLarge, WarehouseBusy, WarehouseError.
     """
-    with _answers_lock:
-        answers = _answers_of.setdefault(engine, _Answers())
-    return answers.answer(engine, query, limits)
+    return _answers_from(engine).answer(engine, query, limits, compile_grouped, _grouped)
 
 
-def answer_schema(query: GroupedQuery) -> pa.Schema:
+def run_series(engine: Engine, query: SeriesQuery, limits: Limits = Limits()) -> SeriesAnswer:
+    """The answer to a series; sums are the same to the last digit whether rollups exist or not.
+
+    Raises: QueryTooLarge, WarehouseBusy, WarehouseError.
+    """
+    return _answers_from(engine).answer(engine, query, limits, compile_series, _series)
+
+
+def answer_schema(query: Question) -> pa.Schema:
     """Names and types of an answer's columns, the same from every engine."""
     fields = [pa.field(dimension_of(query.dataset, name).key, _key_type(query, name)) for name in query.by]
     measures = [registry.measure(query.dataset, name) for name in measures_of(query)]
     return pa.schema([*fields, *(pa.field(measure.name, ANSWER_TYPES[measure.kind]) for measure in measures)])
 
 
-def _key_type(query: GroupedQuery, name: str) -> pa.DataType:
+def _answers_from(engine: Engine) -> _Answers:
+    with _answers_lock:
+        return _answers_of.setdefault(engine, _Answers())
+
+
+def _key_type(query: Question, name: str) -> pa.DataType:
     dimension = dimension_of(query.dataset, name)
     return pa.string() if isinstance(dimension, MetadataDimension) else ANSWER_TYPES[dimension.kind]
 
 
-def _answer(query: GroupedQuery, found: pa.Table) -> GroupedAnswer:
-    schema = answer_schema(query)
+def _grouped(query: GroupedQuery, found: pa.Table) -> GroupedAnswer:
     total = None
     if query.include_total:
         total = int(found[TOTAL][0].as_py()) if found.num_rows else 0
@@ -129,9 +169,28 @@ def _answer(query: GroupedQuery, found: pa.Table) -> GroupedAnswer:
         page = found.slice(1)
     elif query.limit is not None:
         page = found.slice(0, query.limit)
-    columns = [page[f"c{index}"].cast(field.type) for index, field in enumerate(schema)]
-    return GroupedAnswer(pa.table(columns, schema=schema), total)
+    return GroupedAnswer(_table(answer_schema(query), page, 0), total)
 
 
-def _bytes_of(answer: GroupedAnswer) -> int:
-    return answer.rows.nbytes + _ENTRY_BYTES
+def _series(query: SeriesQuery, found: pa.Table) -> SeriesAnswer:
+    numbers: list[int | None] = found["c0"].to_pylist()
+    # Every number counts from 1 but the one of the whole time, which is one line at either end.
+    in_buckets = [number for number in numbers if number]
+    at = numbers.index(next(number for number in numbers if not number))
+    schema = answer_schema(query)
+    points = _table(schema, found.slice(0, at) if at else found.slice(1), 1)
+    places = pa.array([number - 1 for number in in_buckets], pa.int64())
+    whole = _table(schema, found.slice(at, 1), 1).drop_columns(query.keys())
+    return SeriesAnswer(query.starts, points.add_column(0, BUCKET, places), whole)
+
+
+def _table(schema: pa.Schema, found: pa.Table, first: int) -> pa.Table:
+    """The columns `c<first>…` by their public names."""
+    columns = [found[f"c{index}"].cast(field.type) for index, field in enumerate(schema, start=first)]
+    return pa.table(columns, schema=schema)
+
+
+def _bytes_of(answer: _Answer) -> int:
+    if isinstance(answer, GroupedAnswer):
+        return answer.rows.nbytes + _ENTRY_BYTES
+    return answer.points.nbytes + answer.whole.nbytes + _ENTRY_BYTES

@@ -1,21 +1,23 @@
 """A question as a value that checks itself: which rows, grouped by what, which numbers, in which order."""
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import gcd
 from typing import Literal
 
 from warehouse.catalog import registry
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.model import Dataset, Dimension, Filter, Kind, Operator
+from warehouse.catalog.model import Dataset, Dimension, Kind
 from warehouse.errors import InvalidInput
 from warehouse.query.scope import TenantScope
+from warehouse.query.values import FilterValue, check_condition, check_number, check_text
 
-FilterValue = int | float | Decimal | tuple[str, ...] | tuple[int, ...] | tuple[tuple[str, str], ...]
-"""By operator: AT_LEAST/AT_MOST a number; ONE_OF texts or integers; ALL_PAIRS and MODEL_OF_PROVIDER pairs."""
+Comparison = Literal[">=", "<=", ">", "<", "=", "!="]
+COMPARISONS: tuple[Comparison, ...] = (">=", "<=", "!=", ">", "<", "=")
+NUMBERS = (Kind.INTEGER, Kind.FLOAT, Kind.MONEY)
+"""What a group can be compared by."""
 
-_INT64 = 2**63
 _MOST_ROWS = 2**53
 
 
@@ -28,11 +30,28 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Having:
+    """What a number of a group must be for the group to be listed; a group without the number is not."""
+
+    measure: str
+    comparison: Comparison
+    value: int | float | Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """One key of the order: a dimension's key or a measure."""
 
     by: str
     direction: Literal["asc", "desc"] = "desc"
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Groups by their keys, a value for each dimension of `by`; None for the key of rows without a number."""
+
+    by: tuple[str, ...]
+    keys: tuple[tuple[str | int | None, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,7 @@ class MetadataDimension:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupedQuery:
+class Question:
     """Rows of `scope` between two instants (inclusive), grouped by `by`, with `measures` of each group.
 
     Units: the instants count to the millisecond, as rows do; what is finer is cut off on both sides.
@@ -61,13 +80,13 @@ class GroupedQuery:
     scope: TenantScope
     since: datetime
     until: datetime
-    by: tuple[str, ...]
+    by: tuple[str, ...] = ()
     measures: tuple[str, ...] = ("requests",)
     conditions: tuple[Condition, ...] = ()
-    order: tuple[Order, ...] = ()
-    limit: int | None = 50
-    offset: int = 0
-    include_total: bool = True
+    trace_conditions: tuple[Condition, ...] = ()
+    """Filters of requests; the row's trace has a request that passes all of them, whenever it was made."""
+    outside: Groups | None = None
+    """Groups whose rows do not count."""
     dataset: Dataset = GENERATIONS
     as_known_at: datetime | None = None
     """The answer as it was at that instant: without what was loaded or corrected later. None: as it is now."""
@@ -78,9 +97,16 @@ class GroupedQuery:
         self._check_knowledge()
         for condition in self.conditions:
             check_condition(registry.filter_(self.dataset, condition.filter), condition.value)
-        for name, count in (("limit", self.limit), ("offset", self.offset)):
-            if count is not None and not 0 <= count < _MOST_ROWS:
-                raise InvalidInput(f"{name} is from 0 to {_MOST_ROWS - 1}, not {count}")
+        for condition in self.trace_conditions:
+            check_condition(registry.filter_(GENERATIONS, condition.filter), condition.value)
+        self._check_more()
+
+    def numbers(self) -> tuple[str, ...]:
+        """Every measure and ratio that the answer needs, also those it is only sorted or sifted by."""
+        return self.measures
+
+    def _check_more(self) -> None:
+        """Raises InvalidInput for what only this kind of question has."""
 
     def _check_range(self) -> None:
         for instant, name in ((self.since, "since"), (self.until, "until")):
@@ -96,29 +122,94 @@ class GroupedQuery:
             raise InvalidInput("as_known_at needs a time zone")
         if self.dataset is not GENERATIONS:
             raise InvalidInput(f"{self.dataset.name} cannot be asked for as known at an instant, only generations")
-        for condition in self.conditions:
-            if registry.filter_(self.dataset, condition.filter).through is not None:
-                raise InvalidInput(f"{condition.filter} looks at what is known now; it does not go with as_known_at")
+        through = {measure.name for measure in self.dataset.measures if measure.through}
+        through |= {ratio.name for ratio in self.dataset.ratios if ratio.numerator in through}
+        through |= {filter_.name for filter_ in self.dataset.filters if filter_.through}
+        for name in (*(condition.filter for condition in self.conditions), *self.numbers()):
+            if name in through:
+                raise InvalidInput(f"{name} looks at what is known now; it does not go with as_known_at")
 
     def _check_names(self) -> None:
-        if not self.by:
-            raise InvalidInput("a grouped query needs at least one group-by")
         if not self.measures:
-            raise InvalidInput("a grouped query needs at least one column")
+            raise InvalidInput("a question needs at least one column")
         for what, names in (("group-by", self.by), ("column", self.measures)):
             if len(set(names)) != len(names):
                 raise InvalidInput(f"a {what} is named twice: {', '.join(names)}")
-        keys = [dimension_of(self.dataset, name).key for name in self.by]
-        for key in keys:
-            _check_text("a group-by", key)
+        for key in self.keys():
+            check_text("a group-by", key)
         for name in self.measures:
             registry.measure(self.dataset, name)
+        for name in self.outside.by if self.outside else ():
+            dimension_of(self.dataset, name)
+
+    def keys(self) -> list[str]:
+        """The names of the groups' keys."""
+        return [dimension_of(self.dataset, name).key for name in self.by]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedQuery(Question):
+    """A page of groups; without a group-by, the one group of all rows."""
+
+    having: tuple[Having, ...] = ()
+    order: tuple[Order, ...] = ()
+    limit: int | None = 50
+    offset: int = 0
+    include_total: bool = True
+
+    def numbers(self) -> tuple[str, ...]:
+        return (*self.measures, *(order.by for order in self.order), *(having.measure for having in self.having))
+
+    def _check_more(self) -> None:
+        keys = self.keys()
         orderable = {*keys, self.dataset.count.name, *self.measures}
         for order in self.order:
             if order.by not in orderable:
                 raise InvalidInput(f"cannot order by '{order.by}'; allowed: {', '.join(sorted(orderable))}")
             if order.direction not in ("asc", "desc"):
                 raise InvalidInput(f"cannot order '{order.direction}'; allowed: asc, desc")
+        for having in self.having:
+            measure = registry.measure(self.dataset, having.measure)
+            if measure.kind not in NUMBERS:
+                raise InvalidInput(f"having: {having.measure} is no number")
+            if having.comparison not in COMPARISONS:
+                raise InvalidInput(
+                    f"having: cannot compare by '{having.comparison}'; allowed: {', '.join(COMPARISONS)}"
+                )
+            check_number(f"having: {having.measure}", having.value)
+        for name, count in (("limit", self.limit), ("offset", self.offset)):
+            if count is not None and not 0 <= count < _MOST_ROWS:
+                raise InvalidInput(f"{name} is from 0 to {_MOST_ROWS - 1}, not {count}")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesQuery(Question):
+    """The same groups in each bucket of time, and once more over the whole time.
+
+    `edges` are where the buckets start and where the last one ends; the first may start before `since`, and only rows
+    from `since` on count in it. No edges: the whole time is the only bucket.
+    """
+
+    edges: tuple[datetime, ...] = ()
+
+    def _check_more(self) -> None:
+        if not self.edges:
+            return
+        if len(self.edges) < 2 or any(edge.tzinfo is None for edge in self.edges):
+            raise InvalidInput("edges are at least two instants with a time zone")
+        if any(one >= other for one, other in zip(self.edges, self.edges[1:], strict=False)):
+            raise InvalidInput("edges go upwards")
+        if not (self.edges[0] <= self.since and self.until < self.edges[-1]):
+            raise InvalidInput("the buckets do not hold the whole time")
+
+    @property
+    def starts(self) -> tuple[datetime, ...]:
+        """Where each bucket starts."""
+        return self.edges[:-1] if self.edges else (self.since,)
+
+    def step_s(self) -> int:
+        """The widest step in whole seconds since 1970 that meets every edge; 0 when there are none."""
+        return gcd(*(int(edge.timestamp()) for edge in self.edges[:-1]))
 
 
 def dimension_of(dataset: Dataset, name: str) -> Dimension | MetadataDimension:
@@ -126,48 +217,3 @@ def dimension_of(dataset: Dataset, name: str) -> Dimension | MetadataDimension:
     if name.startswith(registry.METADATA_PREFIX) and len(name) > len(registry.METADATA_PREFIX):
         return MetadataDimension(name)
     return registry.dimension(dataset, name)
-
-
-def check_condition(of: Filter, value: FilterValue) -> None:
-    """Nothing, when `value` is one that the filter takes. Raises: InvalidInput."""
-    if of.operator in (Operator.AT_LEAST, Operator.AT_MOST):
-        _check_number(of, value)
-        return
-    if not isinstance(value, tuple):
-        raise InvalidInput(f"{of.name} takes a list, not {value!r}")
-    for item in value:
-        if of.operator in (Operator.ALL_PAIRS, Operator.MODEL_OF_PROVIDER):
-            if not isinstance(item, tuple) or len(item) != 2:
-                raise InvalidInput(f"{of.name} takes pairs, not {item!r}")
-            for part in item:
-                _check_text(of.name, part)
-        elif of.kind is Kind.INTEGER:
-            if not isinstance(item, int):
-                raise InvalidInput(f"{of.name} takes whole numbers, not {item!r}")
-            _check_number(of, item)
-        else:
-            _check_text(of.name, item)
-
-
-def _check_number(of: Filter, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not _is_finite(value):
-        raise InvalidInput(f"{of.name} takes a number, not {value!r}")
-    if of.minimum is not None and value < of.minimum:
-        raise InvalidInput(f"{of.name} is {of.minimum:g} or more, not {value}")
-    if of.maximum is not None and value > of.maximum:
-        raise InvalidInput(f"{of.name} is {of.maximum:g} or less, not {value}")
-    if not -_INT64 <= value < _INT64:
-        raise InvalidInput(f"{of.name} is too large: {value}")
-
-
-def _is_finite(value: float | Decimal) -> bool:
-    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
-
-
-def _check_text(who: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise InvalidInput(f"{who} takes text, not {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(f"{who} holds a character that is not Unicode text: {value!r}") from None

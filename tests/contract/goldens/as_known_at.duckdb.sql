@@ -9,7 +9,7 @@ FROM (
     COALESCE("ai_model", '') AS k0,
     COUNT(*) AS m_requests,
     CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
-    CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.95, 0.99]), 1) AS DOUBLE) AS m_p95_latency,
+    CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 3) AS DOUBLE) AS m_p95_latency,
     CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests
   FROM (
     SELECT

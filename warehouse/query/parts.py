@@ -1,0 +1,196 @@
+"""The inner half of a tree: rows grouped by keys (`k0`…) into parts (`m_<name>`), from rows, a rollup, or both.
+
+Parts are what can be divided, ordered by and shown; `warehouse/query/compile.py` does that around them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from warehouse.catalog.feedbacks import FEEDBACKS
+from warehouse.catalog.functions import call, column, named, text
+from warehouse.catalog.model import Dataset, Kind, Measure
+from warehouse.catalog.rollups import Rollup
+from warehouse.engines.base import Window, scan
+from warehouse.query import conditions
+from warehouse.query.knowledge import known_rows
+from warehouse.query.spec import MetadataDimension, Question, dimension_of
+
+_TRACE, _RATED = "trace", "rated_trace"
+_SUMS = {Kind.INTEGER: "GL_SUM_INT", Kind.FLOAT: "GL_SUM_FLOAT", Kind.MONEY: "GL_SUM_MONEY"}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a question's time is divided: whole days from a rollup, the rest from the rows."""
+
+    rollup: Rollup
+    days: tuple[Window, ...]
+    """Whole UTC days that the rollup answers, from the first day's start to the last day's last millisecond."""
+    rest: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What groups are made by: an expression for each key over rows that have their instant in the given column."""
+
+    of: Callable[[str], Sequence[exp.Expr]]
+    count: int
+    and_all: bool = False
+    """Whether one more group holds all rows; its first key is NULL or 0, whatever the engine puts there."""
+
+    def names(self) -> list[exp.Expr]:
+        return [exp.column(f"k{index}") for index in range(self.count)]
+
+    def sets(self, *further: exp.Expr) -> list[exp.Expr]:
+        """What to group by, and by `further` columns within each group."""
+        if not self.and_all:
+            return [*self.names(), *further]
+        every = [
+            exp.Tuple(expressions=[*self.names(), *further]),
+            exp.Tuple(expressions=[each.copy() for each in further]),
+        ]
+        return [exp.GroupingSets(expressions=every)]
+
+
+def dimension_keys(query: Question) -> list[exp.Expr]:
+    """The key of each group-by over rows: blank for a text that is not there."""
+    return [_key(query.dataset, name) for name in query.by]
+
+
+def groups_of(query: Question, keys: Keys, parts: Sequence[Measure], split: Split | None) -> exp.Select:
+    """Every group with its parts."""
+    whole = (Window(query.since, query.until),)
+    rated = [part for part in parts if part.through]
+    if split is None and rated:
+        partials = [_of_rows(query, keys, parts, whole), _of_traces(query, keys, parts, whole)]
+        return _merged(partials, Keys(keys.of, keys.count), parts)
+    if split is None and (not keys.and_all or not all(part.merge for part in parts)):
+        return _of_rows(query, keys, parts, whole)
+    # What merges is grouped first, and once more over all: that reads a few groups instead of every row twice.
+    plain = Keys(keys.of, keys.count)
+    partials = [_of_rows(query, plain, parts, split.rest if split else whole)] if split is None or split.rest else []
+    if split is not None:
+        partials.insert(0, _of_rollup(query, plain, parts, split))
+    return _merged(partials, keys, parts)
+
+
+def _of_rows(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
+    own = [
+        exp.Null() if part.through else named(f"{query.dataset.name}.{part.name}", part.expression) for part in parts
+    ]
+    key_values = keys.of(query.dataset.time_column)
+    rows = _select(key_values, parts, own)
+    where = [conditions.within_windows(query.dataset.time_column, windows), *restrictions(query)]
+    read = [*where, *key_values, *(part.expression for part in parts if not part.through)]
+    rows = rows.where(*where, copy=False).from_(_source(query, read, windows), copy=False)
+    return _grouped(rows, keys.sets())
+
+
+def _of_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Split) -> exp.Select:
+    time_column = "hour" if split.rollup.hourly else "day"
+    kept = _select(keys.of(time_column), parts, [column(part.name) for part in parts])
+    kept = kept.from_(scan(split.rollup.name, *split.days), copy=False)
+    return kept.where(conditions.within_days(split.days), *restrictions(query), copy=False)
+
+
+def _of_traces(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
+    """The parts that look into feedbacks: each trace counts once per group, however many of its requests are in it."""
+    where = [conditions.within_windows(query.dataset.time_column, windows), *restrictions(query)]
+    has_feedback = exp.In(this=column("trace_id"), query=exp.Subquery(this=_feedback_traces(query)))
+    values = [exp.alias_(value, f"k{index}") for index, value in enumerate(keys.of(query.dataset.time_column))]
+    traces = exp.select(
+        *values, exp.alias_(column("trace_id"), _TRACE), _named(call("GL_COUNT"), "requests"), copy=False
+    )
+    traces = traces.from_(scan(query.dataset.name, *windows), copy=False).where(*where, has_feedback, copy=False)
+    traces = _grouped(traces, keys.sets(exp.column(_TRACE)))
+    own = [part.expression.copy() if part.through else exp.Null() for part in parts]
+    plain = Keys(keys.of, keys.count)
+    tree = _select(plain.names(), parts, own).from_(traces.subquery("traces", copy=False), copy=False)
+    same = exp.EQ(this=exp.column(_TRACE), expression=exp.column(_RATED))
+    tree = tree.join(_ratings(query).subquery("ratings", copy=False), on=same, copy=False)
+    return _grouped(tree, plain.sets())
+
+
+def _ratings(query: Question) -> exp.Select:
+    """For each trace of the scope what its feedbacks add up to. No window: they may come long after the requests."""
+    rated = exp.Not(this=exp.Is(this=column("weighted"), expression=exp.Null()))
+    tree = exp.select(
+        exp.alias_(column("trace_id"), _RATED),
+        _named(call("GL_COUNT"), "feedbacks"),
+        _named(call("GL_SUM_FLOAT", "weighted"), "weighted_sum"),
+        _named(call("GL_COUNT_IF", rated), "weighted_count"),
+        copy=False,
+    )
+    return _on_traces(query, tree).group_by(exp.column(_RATED), copy=False)
+
+
+def _feedback_traces(query: Question) -> exp.Select:
+    return _on_traces(query, exp.select(column("trace_id"), copy=False))
+
+
+def _on_traces(query: Question, tree: exp.Select) -> exp.Select:
+    # Everybody's feedback counts: it is joined to traces of rows that the scope holds.
+    own = conditions.within_scope(query.scope.of_everybody())
+    has_trace = exp.NEQ(this=column("trace_id"), expression=text(""))
+    return tree.from_(scan(FEEDBACKS.name, Window()), copy=False).where(own, has_trace, copy=False)
+
+
+def _merged(partials: Sequence[exp.Select], keys: Keys, parts: Sequence[Measure]) -> exp.Select:
+    """Groups whose parts are put together from those of each partial."""
+    union: exp.Query = partials[0]
+    for partial in partials[1:]:
+        union = exp.union(union, partial, distinct=False, copy=False)
+    values = [exp.alias_(call(_merge(part), exp.column(f"m_{part.name}")), f"m_{part.name}") for part in parts]
+    tree = exp.select(*keys.names(), *values, copy=False).from_(union.subquery("partials", copy=False), copy=False)
+    return _grouped(tree, keys.sets())
+
+
+def _merge(part: Measure) -> str:
+    """How two values of a part become one; what does not merge has a value in one partial only."""
+    return _SUMS[part.kind] if part.additive or part.through else {"min": "GL_MIN"}.get(part.merge, "GL_MAX")
+
+
+def _select(keys: Sequence[exp.Expr], parts: Sequence[Measure], values: Sequence[exp.Expr]) -> exp.Select:
+    of_keys = [exp.alias_(key, f"k{index}") for index, key in enumerate(keys)]
+    of_parts = [exp.alias_(value, f"m_{part.name}") for part, value in zip(parts, values, strict=True)]
+    return exp.select(*of_keys, *of_parts, copy=False)
+
+
+def _grouped(tree: exp.Select, sets: Sequence[exp.Expr]) -> exp.Select:
+    return tree.group_by(*sets, copy=False) if sets else tree
+
+
+def _named(value: exp.Expr, name: str) -> exp.Expr:
+    return exp.alias_(value, name, quoted=True)
+
+
+def _source(query: Question, read: Sequence[exp.Expr], windows: Sequence[Window]) -> exp.Expr:
+    """The rows, or what was known of them."""
+    if query.as_known_at is None:
+        return scan(query.dataset.name, *windows)
+    names = {node.name for tree in read for node in tree.find_all(exp.Column)}
+    kept = [column.name for column in query.dataset.columns if column.name in names]
+    return known_rows(query.as_known_at, query.scope, windows, kept).subquery("known", copy=False)
+
+
+def _key(dataset: Dataset, name: str) -> exp.Expr:
+    dimension = dimension_of(dataset, name)
+    if isinstance(dimension, MetadataDimension):
+        return call("GL_MAP_VALUE", "metadata.key", "metadata.value", text(dimension.metadata_key))
+    if dimension.kind is Kind.TEXT:
+        return exp.Coalesce(this=column(dimension.column), expressions=[text("")])
+    return column(dimension.column)
+
+
+def restrictions(query: Question) -> list[exp.Expr]:
+    """What holds for every row of the question, wherever it is read from."""
+    found = [conditions.within_scope(query.scope)]
+    found += [conditions.matches(query.dataset, condition, query.scope) for condition in query.conditions]
+    if query.trace_conditions:
+        found.append(conditions.trace_matches(query.trace_conditions, query.scope))
+    if query.outside is not None:
+        keys = [_key(query.dataset, name) for name in query.outside.by]
+        found.append(conditions.is_none_of(keys, query.outside.keys))
+    return found
