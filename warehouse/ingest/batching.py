@@ -90,11 +90,22 @@ def make_batch(
         pl.lit(None, dtype=pl.Datetime("us")).alias("repriced_at"),
         _source_names(reads),
     )
+    frame = _as_files_keep_it(frame, dataset)
     unpriced = pl.col("cost").is_null() if "cost" in frame.columns else pl.lit(value=False)
     places = frame.select("id", PIECE, INDEX, unpriced.alias("unpriced"))
     organisations = frame["organisation_id"].unique().sort().to_list()
     span = frame.select(first=pl.col("created_at").min(), last=pl.col("created_at").max()).row(0)
     return Priced(dataset, name, to_arrow(frame, dataset), rejects, reads, places, organisations, span)
+
+
+def _as_files_keep_it(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """The frame in the order in which the lake keeps rows: here a row is moved by its views, later with all its text.
+
+    A batch with an id twice stays as it came, because of such rows the first that was read counts.
+    """
+    if dataset.id_column is None or frame[dataset.id_column].n_unique() < frame.height:
+        return frame
+    return frame.sort(pl.col(dataset.time_column).dt.date(), *dataset.sort_by, maintain_order=True)
 
 
 def _source_names(reads: Sequence[Read]) -> pl.Expr:

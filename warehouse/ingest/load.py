@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 from warehouse.engines.base import Appended, Batch, Engine
 from warehouse.errors import InvalidInput, SourceError, WarehouseError
 from warehouse.ingest.batching import Priced, Pricing, conflict_rejects, make_batch, reasons_of
+from warehouse.ingest.beside import Beside
 from warehouse.ingest.books import Books, Intent, attempted, committed, count_batch, find_entries, recovered, settle
 from warehouse.ingest.formats import registry
 from warehouse.ingest.formats.base import ReadOptions
@@ -171,18 +173,22 @@ class _Run:
                 rows = self._counts["received"] + held.rows
                 on_progress(Progress(rows, self._bytes_read, total, self._seconds()))
 
-        try:
-            with Background(Job(sources, self._options.format, options, self._count_bytes)) as background:
-                for read in (read for slab in background.slabs() for read in slab):
-                    held.add(read)
-                    if held.rows >= self._options.batch_rows or held.size >= _BATCH_BYTES:
-                        self._commit(held.take(), on_committed)
-                    tell()
-        except (SourceError, InvalidInput):
-            # A source that cannot be read is no reason to drop what was read before it.
-            self._commit(held.take(), on_committed)
-            raise
-        self._commit(held.take(), on_committed)
+        with Beside() as storing:
+            try:
+                with Background(Job(sources, self._options.format, options, self._count_bytes)) as background:
+                    for read in (read for slab in background.slabs() for read in slab):
+                        held.add(read)
+                        if held.rows >= self._options.batch_rows or held.size >= _BATCH_BYTES:
+                            self._commit(held.take(), storing, on_committed)
+                        storing.finish_done()
+                        tell()
+            except (SourceError, InvalidInput):
+                # A source that cannot be read is no reason to drop what was read before it.
+                self._commit(held.take(), storing, on_committed)
+                storing.finish()
+                raise
+            self._commit(held.take(), storing, on_committed)
+            storing.finish()
         self._books.write()
         tell()
 
@@ -209,20 +215,25 @@ class _Run:
     def _count_bytes(self, size: int) -> None:
         self._bytes_read += size
 
-    def _commit(self, reads: Sequence[Read], on_committed: Callable[[Sequence[Source]], None] | None) -> None:
+    def _commit(
+        self, reads: Sequence[Read], storing: Beside, on_committed: Callable[[Sequence[Source]], None] | None
+    ) -> None:
+        """Make the batches of what was read, and have them stored while the caller goes on."""
         done = [read.source for read in reads if read.piece is None and read.is_whole]
+        after = partial(on_committed, done) if done and on_committed is not None else None
         by_dataset: dict[str, list[Read]] = {}
         for read in reads:
             if read.piece is not None:
                 by_dataset.setdefault(read.piece.dataset.name, []).append(read)
         del reads
+        if not by_dataset:
+            storing.run(_nothing, after)
         while by_dataset:
             _, of_dataset = by_dataset.popitem()
             batch = make_batch(of_dataset, self._owner, self._options.constants, self._pricing, self._now)
             del of_dataset
-            self._store(batch)
-        if done and on_committed is not None:
-            on_committed(done)
+            storing.run(partial(self._store, batch), None if by_dataset else after)
+            del batch
 
     def _store(self, batch: Priced) -> None:
         self._quarantine.put(batch.rejects)
@@ -286,6 +297,10 @@ class _Run:
             day_max=last,
             at=self._now.replace(tzinfo=None).isoformat(),
         )
+
+
+def _nothing() -> None:
+    """A task that only waits for its turn."""
 
 
 def _day(moment: datetime) -> str:

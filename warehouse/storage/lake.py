@@ -19,7 +19,7 @@ from warehouse.errors import ConfigurationError, InvalidInput, WarehouseError
 from warehouse.storage.lake_dedupe import Incoming, Probe, probe
 from warehouse.storage.lake_delta import Added, CommitConflict, DeltaLog, Live
 from warehouse.storage.lake_names import PARTITION, new_file
-from warehouse.storage.lake_parquet import conform, days_of, layout, statistics, statistics_columns
+from warehouse.storage.lake_parquet import conform, days_of, layout, picked, statistics, statistics_columns
 from warehouse.storage.lake_snapshot import NO_TABLE, Snapshot
 from warehouse.storage.lake_store import LakeStore, Written
 from warehouse.storage.tables import arrow_schema
@@ -284,7 +284,7 @@ class LakeTable:
         parts = layout(self.dataset, rows, days, kept)
 
         def write(day: date) -> tuple[Written, Added]:
-            part = rows.take(parts[day])
+            part = picked(rows, parts[day])
             return self.described(self.store.write(self.dataset, new_file(day, part.schema), part), part)
 
         with ThreadPoolExecutor(max(1, min(len(parts), pa.cpu_count()))) as pool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, BinaryIO
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -97,7 +98,8 @@ def layout(
     keys = keys.with_row_index(_NUMBER)
     if kept is not None and len(kept) < rows.num_rows:
         keys = keys[pl.Series(_NUMBER, kept)]
-    ordered = keys.sort(_DAY, *dataset.sort_by, maintain_order=True).select(_DAY, _NUMBER)
+    by = (_DAY, *dataset.sort_by)
+    ordered = (keys if _is_sorted(keys, by) else keys.sort(by, maintain_order=True)).select(_DAY, _NUMBER)
     runs = ordered.group_by(_DAY, maintain_order=True).agg(pl.len()).iter_rows()
     numbers = ordered[_NUMBER].to_arrow()
     parts: dict[date, pa.Array] = {}
@@ -106,6 +108,25 @@ def layout(
         parts[day] = numbers.slice(start, count)
         start += count
     return parts
+
+
+def picked(rows: pa.Table, numbers: pa.Array) -> pa.Table:
+    """The rows with these numbers, not copied where they follow each other."""
+    wanted = numbers.to_numpy()
+    if len(wanted) and np.array_equal(wanted, np.arange(wanted[0], wanted[0] + len(wanted))):
+        return rows.slice(int(wanted[0]), len(wanted))
+    return rows.take(numbers)
+
+
+def _is_sorted(keys: pl.DataFrame, by: Sequence[str]) -> bool:
+    """True where no row stands before one that it should follow; what has NULLs is not looked at."""
+    ordered = pl.lit(value=True)
+    for name in reversed(by):
+        before = pl.col(name).shift(1)
+        ordered = (before < pl.col(name)) | ((before == pl.col(name)) & ordered)
+    if keys.select(pl.any_horizontal(pl.col(by).has_nulls())).item():
+        return False
+    return bool(keys.select(ordered.slice(1).all()).item())
 
 
 def _order(keys: pl.DataFrame, by: Sequence[str]) -> pa.Array:

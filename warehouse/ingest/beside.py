@@ -1,0 +1,50 @@
+"""Batches are stored in a thread of their own, in order, while the next one is made."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Self
+
+
+class Beside:
+    """Runs one task at a time beside the caller, in the order in which they were given.
+
+    Only one is ever under way and none waits, so that no more than two batches take memory. What follows a task, and
+    what it raises, happens in the caller's thread. Leaving the `with` waits for the task, whatever becomes of it.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "ingest-store")
+        self._task: Future[None] | None = None
+        self._after: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None:
+                # What went wrong first is what is told; what is stored by now is stored.
+                with suppress(Exception):
+                    self.finish()
+        finally:
+            self._pool.shutdown(wait=True)
+
+    def run(self, task: Callable[[], None], after: Callable[[], None] | None = None) -> None:
+        """Start a task once the one before is over. Raises: what that one raised; the new one is not started then."""
+        self.finish()
+        self._task, self._after = self._pool.submit(task), after
+
+    def finish_done(self) -> None:
+        """Do what follows the task, where it is over. Raises: what it raised."""
+        if self._task is not None and self._task.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Returns once nothing is under way. Raises: what the task raised."""
+        task, after = self._task, self._after
+        self._task = self._after = None
+        if task is not None:
+            task.result()
+            if after is not None:
+                after()
