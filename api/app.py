@@ -14,6 +14,7 @@ from api.edge import Edge
 from api.health import routes as health
 from api.ingest import routes as ingest
 from api.model_configs import routes as model_configs
+from api.organisations import routes as organisations
 from api.pricing import routes as pricing
 from api.routing import Router, gates
 from api.services import Services, running
@@ -23,6 +24,7 @@ from api.users import routes as users
 ROUTERS: tuple[Router, ...] = (
     analytics.router,
     pricing.router,
+    organisations.router,
     users.router,
     api_keys.router,
     ingest.router,

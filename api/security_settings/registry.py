@@ -6,6 +6,8 @@ Source: controlplane contract 7.1, 7.2; DECISIONS "override categories".
 from dataclasses import dataclass
 from enum import StrEnum
 
+from api.metadata_schema import API_KEY_SCHEMA, WORKSPACE_SCHEMA
+
 
 class Category(StrEnum):
     """What a workspace may be allowed to set for itself."""
@@ -89,6 +91,7 @@ class Form(StrEnum):
     ZERO_OR_ONE = "0 or 1"
     TRUE_OR_FALSE = "true or false"
     WHOLE = "a whole number"
+    METADATA_SCHEMA = "a JSON schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Option:
 
     key: str
     form: Form
-    default: int | bool
+    default: int | bool | None
     category: Category | None = None
     minimum: int = 0
     maximum: int = 1
@@ -118,5 +121,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("managers_write_debug_log", Form.ZERO_OR_ONE, 1),
     Option("getting_started_enabled", Form.TRUE_OR_FALSE, default=True),
     Option("scim_organisation_provisioning", Form.TRUE_OR_FALSE, default=False),
+    Option(WORKSPACE_SCHEMA, Form.METADATA_SCHEMA, None),
+    Option(API_KEY_SCHEMA, Form.METADATA_SCHEMA, None),
 )
 BY_OPTION: dict[str, Option] = {option.key: option for option in OPTIONS}

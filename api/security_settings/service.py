@@ -38,12 +38,12 @@ def resolved(
     }
 
 
-def organisation_settings(organisation: Organisation) -> dict[str, int | bool]:
+def organisation_settings(organisation: Organisation) -> dict[str, Any]:
     """Every other setting as the organisation has it."""
     return {option.key: organisation.settings.get(option.key, option.default) for option in OPTIONS}
 
 
-def effective_settings(organisation: Organisation, workspace: Workspace | None = None) -> dict[str, int | bool]:
+def effective_settings(organisation: Organisation, workspace: Workspace | None = None) -> dict[str, Any]:
     """Every other setting that workspaces have, as it counts. Shape: controlplane contract 7.2."""
     at_organisation = organisation_settings(organisation)
     own = (workspace.settings if workspace is not None else None) or {}
@@ -71,7 +71,7 @@ def change_workspace(
         _change_settings(organisation, workspace, body["settings"], workspace_role)
 
 
-def check_ttls(counting: Mapping[str, int | bool]) -> None:
+def check_ttls(counting: Mapping[str, Any]) -> None:
     """Nothing, when keys may live as long as they do by default. Raises: InvalidRequest."""
     ttl, most = counting["user_api_key_ttl"], counting["user_api_key_max_ttl"]
     if ttl and most and ttl > most:

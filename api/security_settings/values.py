@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from api.errors import InvalidRequest
+from api.metadata_schema import checked_schema
 from api.security_settings.registry import BY_KEY, BY_OPTION, CATEGORIES, Form, Option
 
 Known = TypeVar("Known")
@@ -27,9 +28,11 @@ def security_setting(field: str, name: str, value: object) -> bool:
     return wanted
 
 
-def option(field: str, name: str, value: object) -> int | bool:
+def option(field: str, name: str, value: object) -> Any:
     """The value of another setting, as it is written back. Raises: InvalidRequest."""
     known = BY_OPTION[name]
+    if known.form is Form.METADATA_SCHEMA:
+        return checked_schema(value, f"{field}.{name}")
     if known.form is Form.WHOLE:
         return _whole(field, known, value)
     if not isinstance(value, bool) and value not in (0, 1):
@@ -56,7 +59,7 @@ def security_settings(given: object, field: str = "security_settings") -> dict[s
     return checked(field, given, BY_KEY, security_setting)
 
 
-def options(given: object, *, workspace: bool, field: str = "settings") -> dict[str, int | bool | None]:
+def options(given: object, *, workspace: bool, field: str = "settings") -> dict[str, Any]:
     """Other settings as they were sent, checked; a workspace has fewer. Raises: InvalidRequest."""
     allowed = {name: known for name, known in BY_OPTION.items() if known.category or not workspace}
     return checked(field, given, allowed, option)

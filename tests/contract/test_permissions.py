@@ -60,6 +60,11 @@ EXPECTED = {
             ("DELETE", "/{user_id}", "delete"),
         )
     },
+    **{
+        (method, path): [{f"organisation_settings.{verb}"}]
+        for path in ("/v1/admin/organisation", "/v1/organisations/{id}")
+        for method, verb in (("GET", "read"), ("PUT", "update"))
+    },
     ("GET", "/v1/api-keys/self"): [set()],
     **{
         (method, f"/v1/api-keys{path}"): [
