@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from sqlalchemy.engine import URL
 
 from api.api_keys import service as api_keys
 from api.app import create_app
@@ -25,6 +27,7 @@ from api.settings import ApiSettings
 from api.users import service as users
 from api.workspaces import service as workspaces
 from api.workspaces.rows import Workspace
+from tests.factories import databases
 from warehouse.catalog.model import Dataset
 from warehouse.engines.base import Batch
 from warehouse.settings import WarehouseSettings
@@ -104,31 +107,46 @@ class Installation:
 def settings_in(home: Path, **fields: Any) -> ApiSettings:
     """Settings that read nothing from the environment of the test run."""
     warehouse = WarehouseSettings(home=home, warehouse_url=None, clickhouse_host=None, log_store_url=None)
-    database = DatabaseSettings(
-        url=None, host=None, pool_size=None, tls=DatabaseTls(mode=None, authority=None, certificate=None, key=None)
-    )
+    database = _database_settings(None)
     redis = RedisSettings(url=None)
     return ApiSettings(
         warehouse=warehouse, **{"database": database, "redis": redis, "spool_interval_s": 0.05, **fields}
     )
 
 
+def _database_settings(url: SecretStr | None) -> DatabaseSettings:
+    tls = DatabaseTls(mode=None, authority=None, certificate=None, key=None)
+    return DatabaseSettings(url=url, host=None, pool_size=None, tls=tls)
+
+
 @contextmanager
 def installed(home: Path, **fields: Any) -> Generator[Installation]:
-    """An installation in `home` with its first organisation."""
-    settings = settings_in(home, **fields)
-    content, first = _initialised()
+    """An installation in `home` with its first organisation, on the database of this test run."""
     home.mkdir(parents=True, exist_ok=True)
-    (home / "gateledger.db").write_bytes(content)
-    database = Database(settings.resolved_database_url())
-    try:
-        yield Installation(settings, database, first)
-    finally:
-        database.close()
+    with _initialised(home) as (url, first):
+        named = None if url is None else SecretStr(url.render_as_string(hide_password=False))
+        settings = settings_in(home, **{"database": _database_settings(named), **fields})
+        database = Database(settings.resolved_database_url())
+        try:
+            yield Installation(settings, database, first)
+        finally:
+            database.close()
+
+
+@contextmanager
+def _initialised(home: Path) -> Generator[tuple[URL | None, Bootstrap]]:
+    if databases.chosen() == "sqlite":
+        content, first = _sqlite_file()
+        (home / "gateledger.db").write_bytes(content)
+        yield None, first
+        return
+    with databases.POOL.initialised(OWNER, NOW) as (url, first):
+        databases.URL_OF_HOME[home] = url
+        yield url, first
 
 
 @cache
-def _initialised() -> tuple[bytes, Bootstrap]:
+def _sqlite_file() -> tuple[bytes, Bootstrap]:
     """A database after `init`, made once: copying its file is much faster than making it for each test."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "gateledger.db"
