@@ -6,7 +6,7 @@ by hand hands out another one in its place, and the secret before keeps its time
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from api.analytics.rendering import instant
 from api.api_keys.rows import ApiKey
@@ -81,6 +81,14 @@ def rotate_by_policy(row: ApiKey, now: datetime) -> RotatedKey | None:
     span = timedelta(milliseconds=policy["key_transition_period_ms"])
     row.rotation_policy = {**policy, "next_rotation_at": instant(_next(policy["rotation_period"], now))}
     return _renewed(row, span, now, is_unclaimed=True)
+
+
+def described(rotated: RotatedKey, mode: Literal["manual", "auto"]) -> str:
+    """What the audit log says of a rotation."""
+    return (
+        f"api_key_id={rotated.row.id} rotation_mode={mode} old_key_masked={rotated.old_mask} "
+        f"transition_expires_at={instant(rotated.transition_expires_at)}"
+    )
 
 
 def in_transition(row: ApiKey, now: datetime) -> bool:

@@ -7,6 +7,8 @@ from fastapi import Path, Query, Request
 from api.analytics.parameters import listed as values_of
 from api.api_keys import administration, listing, rendering
 from api.api_keys.rights import any_kind
+from api.api_keys.rotation import described
+from api.api_keys.rows import ApiKey
 from api.api_keys.schemas import (
     ApiKeyAnswer,
     IssuedKeyAnswer,
@@ -16,7 +18,8 @@ from api.api_keys.schemas import (
     Rotation,
     SelfAnswer,
 )
-from api.dependencies import Caller, Db, Now, Parts
+from api.audit import Trail as AuditTrail
+from api.dependencies import Caller, Db, Now, Parts, Trail
 from api.errors import InvalidRequest
 from api.feature_flags import Feature
 from api.listing import AdminPage, Filter
@@ -81,11 +84,14 @@ def rotate_key(
     caller: Caller,
     session: Db,
     now: Now,
+    trail: Trail,
     wanted: Rotation | None = None,
 ) -> RotatedKeyAnswer:
     """The new secret: it is shown this once. The one before counts until `key_transition_expires_at`."""
     transition_ms = wanted.key_transition_period_ms if wanted is not None else None
     rotated = administration.rotate(session, caller, key_id, transition_ms, now)
+    _note(trail, rotated.row)
+    trail.reason = described(rotated, "manual")
     until = rendering.instant(rotated.transition_expires_at)
     return RotatedKeyAnswer(id=rotated.row.id, key=rotated.raw, key_transition_expires_at=until)
 
@@ -106,11 +112,13 @@ def create_key(
     session: Db,
     now: Now,
     parts: Parts,
+    trail: Trail,
 ) -> IssuedKeyAnswer:
     """The raw key: it is shown this once."""
     kind = _kind(key_type, sub_type)
     parts.features.check_limits(wanted.usage_limits)
     issued = administration.create(session, caller, kind, wanted, now)
+    _note(trail, issued.row)
     return IssuedKeyAnswer(id=issued.row.id, key=issued.raw)
 
 
@@ -135,10 +143,12 @@ def get_key(key_id: Id, caller: Caller, session: Db, now: Now) -> ApiKeyAnswer:
     summary="Change a key",
     response_model=dict[str, Any],
 )
-def update_key(key_id: Id, wanted: KeyChanges, caller: Caller, session: Db, now: Now, parts: Parts) -> dict[str, Any]:
+def update_key(
+    key_id: Id, wanted: KeyChanges, caller: Caller, session: Db, now: Now, parts: Parts, trail: Trail
+) -> dict[str, Any]:
     """What is left out stays, null clears. Type, user and workspace of a key never change."""
     parts.features.check_limits(wanted.usage_limits)
-    administration.update(session, caller, key_id, wanted, now)
+    _note(trail, administration.update(session, caller, key_id, wanted, now))
     return {}
 
 
@@ -155,11 +165,19 @@ def delete_key(
     caller: Caller,
     session: Db,
     now: Now,
+    trail: Trail,
     workspace_id: Filter = None,
 ) -> dict[str, Any]:
     """It is refused at once, and vanishes from lists."""
-    administration.delete(session, caller, key_id, workspace_id or None, now)
+    _note(trail, administration.delete(session, caller, key_id, workspace_id or None, now))
     return {}
+
+
+def _note(trail: AuditTrail, row: ApiKey) -> None:
+    """Where the key is, for the audit log; an organisation key calls from no workspace itself."""
+    trail.resource(id_=row.id)
+    if row.workspace_id is not None:
+        trail.workspace(row.workspace_id)
 
 
 def _kind(key_type: str, sub_type: str) -> KeyKind:

@@ -1,6 +1,6 @@
 """Why a token does not count: told to the audit log, never to the caller. Source: controlplane contract 1.5, 10.4."""
 
-from api.errors import Forbidden, Unauthorised
+from api.errors import NOT_PERMITTED, Code, Unauthorised
 
 PREFIX = "Error Verifying JWT token: "
 
@@ -17,10 +17,10 @@ class TokenRefused(Unauthorised):
         super().__init__(reason=PREFIX + why)
 
 
-class TokenOutOfReach(Forbidden):
-    """The token is good, but the workspace that it names is not there."""
+class TokenOutOfReach(Unauthorised):
+    """The token is good, but the workspace that it names is not there: 403."""
+
+    code = Code.FORBIDDEN
 
     def __init__(self, why: str, *, organisation_id: str) -> None:
-        super().__init__()
-        self.reason = PREFIX + why
-        self.organisation_id = organisation_id
+        super().__init__(NOT_PERMITTED, reason=PREFIX + why, organisation_id=organisation_id)

@@ -34,6 +34,7 @@ class Template(StrEnum):
     API_KEY_THRESHOLD = "apikey-usage-threshold-alert.html"
     API_KEY_EXHAUSTED = "apikey-usage-exhausted-alert.html"
     API_KEY_EXPIRED = "apikey-expired-alert.html"
+    API_KEY_ROTATED = "apikey-rotated-alert.html"
     ENTITY_THRESHOLD = "entity-usage-threshold-alert.html"
     ENTITY_EXHAUSTED = "entity-usage-exhausted-alert.html"
     ENTITY_EXPIRED = "entity-expired-alert.html"
@@ -49,6 +50,7 @@ SUBJECTS: Mapping[Template, str] = {
     Template.API_KEY_THRESHOLD: "API key {{apiKey}} has reached its alert threshold",
     Template.API_KEY_EXHAUSTED: "API key {{apiKey}} has used up its budget",
     Template.API_KEY_EXPIRED: "API key {{apiKey}} has expired",
+    Template.API_KEY_ROTATED: "API key {{apiKey}} has a new secret",
     Template.ENTITY_THRESHOLD: "{{entityName}} has reached its alert threshold",
     Template.ENTITY_EXHAUSTED: "{{entityName}} has used up its budget",
     Template.ENTITY_EXPIRED: "{{entityName}} has expired",
@@ -73,6 +75,7 @@ VALUES: Mapping[Template, frozenset[str]] = {
         "virtualKeyName",
     ),
     **_alerts(Template.API_KEY_THRESHOLD, Template.API_KEY_EXHAUSTED, Template.API_KEY_EXPIRED, "apiKey", "apiKeyType"),
+    Template.API_KEY_ROTATED: frozenset(_ABOUT | {"apiKey", "apiKeyType", "transitionExpiresAt"}),
     **_alerts(
         Template.ENTITY_THRESHOLD, Template.ENTITY_EXHAUSTED, Template.ENTITY_EXPIRED, "entityName", "entityType"
     ),
