@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from api import errors, openapi, structured_log
 from api.analytics import routes as analytics
 from api.api_keys import routes as api_keys
+from api.audit_logs import routes as audit_logs
 from api.edge import Edge
 from api.health import routes as health
 from api.ingest import routes as ingest
 from api.model_configs import routes as model_configs
+from api.operations import routes as operations
 from api.organisations import routes as organisations
 from api.pricing import routes as pricing
 from api.routing import Router, gates
@@ -30,6 +32,8 @@ ROUTERS: tuple[Router, ...] = (
     ingest.router,
     model_configs.router,
     model_configs.bare,
+    audit_logs.router,
+    operations.bare,
     health.router,
     health.bare,
     openapi.router,

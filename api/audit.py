@@ -81,7 +81,7 @@ class Trail:
     organisation_id: str | None = None
     user_id: str | None = None
     user_type: str | None = None
-    actor_id: str | None = None
+    api_key_id: str | None = None
     reason: str | None = None
     is_refusal: bool = False
     """True where the organisation is only what a refused credential says."""
@@ -102,14 +102,14 @@ class Trail:
 
     def by(self, caller: Principal) -> None:
         """Who calls."""
-        self.organisation_id, self.actor_id = caller.organisation_id, caller.key_id
+        self.organisation_id, self.api_key_id = caller.organisation_id, caller.key_id
         self.workspace_id = self.workspace_id or caller.workspace_id
         self.by_user(caller.organisation_id, caller.user_id)
 
     def by_user(self, organisation_id: str, user_id: str | None) -> None:
         """Who acts, on a route that needs no key (such as accepting an invite)."""
         self.organisation_id = organisation_id
-        self.user_id, self.user_type = (user_id, USER) if user_id else (self.actor_id, API_KEY)
+        self.user_id, self.user_type = (user_id, USER) if user_id else (self.api_key_id, API_KEY)
 
     def refused(self, organisation_id: str, reason: str) -> None:
         """That the credential was refused, by an organisation it names, and why."""
@@ -180,6 +180,8 @@ class Audit:
 
     def event(self, trail: Trail, *, reason: str | None = None) -> None:
         """Record something that no request caused, such as a threshold that was crossed. Raises: OSError."""
+        if not self._is_on:
+            return
         trail.reason = trail.reason or reason
         nothing: Scope = {"type": "http", "method": "", "headers": [], "query_string": b"", "client": None}
         self._spool.append(KIND, [orjson.dumps(self._told(trail, Outcome(nothing, "", "", 0)))], _NOBODY)
@@ -197,7 +199,7 @@ class Audit:
             "workspace_id": trail.workspace_id or _workspace_of(content, query),
             "user_id": trail.user_id,
             "user_type": trail.user_type,
-            "actor_id": trail.actor_id,
+            "api_key_id": trail.api_key_id,
             "resource_type": trail.resource_type,
             "resource_id": _short(trail.resource_id or _named(scope)),
             "action": trail.action_name,

@@ -10,7 +10,7 @@ from datetime import datetime
 from api.caching import Forgetting
 from api.db import Database
 from api.feature_flags import Features
-from api.health.service import Check, Health, database_check, log_store_check, warehouse_check
+from api.health.service import Check, Health, database_check, log_store_check, schema_check, warehouse_check
 from api.ingest.drain import Drain
 from api.jwt.fetching import KeySets
 from api.jwt.fetching import client as key_set_client
@@ -45,6 +45,7 @@ class Services:
     spool: Spool
     owners: Owners
     health: Health
+    readiness: Health
     features: Features
     mailer: Mailer
     operations: Operations
@@ -82,6 +83,13 @@ def running(
             spool=spool,
             owners=Owners(),
             health=Health(_checks(settings, database, engine, environment)),
+            readiness=Health(
+                {
+                    "database": database_check(database),
+                    "warehouse": warehouse_check(engine),
+                    "migrations": schema_check(database),
+                }
+            ),
             features=settings.features,
             mailer=mailer,
             operations=operations,

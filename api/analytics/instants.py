@@ -30,9 +30,20 @@ def parse_range(since: str | None, until: str | None, zone: str | None) -> tuple
     return start, end
 
 
+def zone_of(since: str | None, zone: str | None) -> tzinfo:
+    """What buckets of time follow: the zone `tz`, else the offset that the start is written with, else UTC."""
+    first = _parsed(MIN, since)
+    return _zone(zone) or (first.tzinfo if isinstance(first, datetime) else None) or UTC
+
+
 def parse_instant(name: str, value: str) -> datetime:
     """One instant in UTC; a date alone is its end, and UTC where there is no offset. Raises: InvalidRequest."""
     return _instant(name, _parsed(name, value), _LAST_MOMENT, UTC)
+
+
+def parse_start(name: str, value: str) -> datetime:
+    """One instant in UTC; a date alone is its start, and UTC where there is no offset. Raises: InvalidRequest."""
+    return _instant(name, _parsed(name, value), time.min, UTC)
 
 
 def _parsed(name: str, value: str | None) -> datetime | date:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from sqlalchemy import text
 
 from api.db import Database
+from api.migrations import lacks
 from warehouse.engines.base import Engine
 from warehouse.logstore.access import log_store_url
 from warehouse.logstore.store import LogStore
@@ -16,7 +17,7 @@ from warehouse.settings import WarehouseSettings
 
 logger = logging.getLogger("api.health")
 
-OK, FAILED, NOT_CONFIGURED = "ok", "failed", "not configured"
+OK, FAILED, NOT_CONFIGURED, STOPPING = "ok", "failed", "not configured", "stopping"
 VERSION = version("gateledger")
 Check = Callable[[], bool | None]
 """True: works. False: does not. None: there is nothing to check."""
@@ -48,6 +49,18 @@ def database_check(database: Database) -> Check:
             return connection.scalar(text("SELECT 1")) == 1
 
     return answers
+
+
+def schema_check(database: Database) -> Check:
+    """Works when the database has the schema of this release."""
+
+    def is_newest() -> bool:
+        missing = lacks(database)
+        if missing:
+            logger.warning("the database lacks migrations: %s", ", ".join(missing))
+        return not missing
+
+    return is_newest
 
 
 def warehouse_check(engine: Engine) -> Check:

@@ -51,6 +51,20 @@ def upgrade(database: Database) -> bool:
     return True
 
 
+def lacks(database: Database) -> list[str]:
+    """The revisions that the database has not had, oldest first; none where a newer gateledger has upgraded it.
+
+    A server goes on serving while a newer one takes over: migrations leave what older releases read.
+    """
+    scripts = ScriptDirectory.from_config(_config())
+    known = [script.revision for script in scripts.walk_revisions()]
+    with database.engine.connect() as connection:
+        current = _revision(connection)
+    if current is None:
+        return known[::-1]
+    return known[: known.index(current)][::-1] if current in known else []
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))

@@ -32,7 +32,7 @@ MODEL_CONFIGS = {
 }
 """Gateways read prices without a key. Source: dataplane contract 5.1."""
 
-OPEN = {"/health", "/v1/health", "/openapi.json"} | MODEL_CONFIGS
+OPEN = {"/health", "/v1/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"} | MODEL_CONFIGS
 """Everything that needs no key. A new entry here is a decision."""
 
 EXPECTED = {
@@ -42,6 +42,7 @@ EXPECTED = {
     ("POST", "/v1/ingest/logs"): [{"logs.write"}],
     ("POST", "/v1/ingest/feedbacks"): [{"logs.write"}],
     ("POST", "/v1/ingest/hook"): [{"logs.write"}],
+    ("GET", "/v1/audit-logs"): [{"audit_logs.list"}],
     ("GET", "/v1/pricing/negotiated"): [{"negotiated_prices.list"}],
     ("POST", "/v1/pricing/negotiated"): [{"negotiated_prices.create"}],
     ("POST", "/v1/pricing/negotiated/{id}/end"): [{"negotiated_prices.update"}],

@@ -16,7 +16,7 @@ AUDIT_LOGS = Dataset(
         Column("id", Kind.TEXT, "Id of the record.", origin=_OURS, since=SINCE),
         Column("user_id", Kind.TEXT, "User who called; the API key where no user stands behind it.", origin=_OURS, since=SINCE),
         Column("user_type", Kind.TEXT, "What user_id is of: user or api_key.", origin=_OURS, since=SINCE),
-        Column("actor_id", Kind.TEXT, "API key or token by which the call was made.", origin=_OURS, since=SINCE),
+        Column("api_key_id", Kind.TEXT, "API key or token by which the call was made.", origin=_OURS, since=SINCE),
         Column("resource_type", Kind.TEXT, "Kind of thing that was changed.", origin=_OURS, since=SINCE),
         Column("resource_id", Kind.TEXT, "The thing that was changed, where the call names one or made one.", origin=_OURS, since=SINCE),
         Column("action", Kind.TEXT, "What was done, such as create, update, delete, publish, export, rotate, duplicate or manage.", origin=_OURS, since=SINCE),
