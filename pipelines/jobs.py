@@ -6,7 +6,7 @@ from pipelines.assets.gateway_logs import gateway_logs
 from pipelines.assets.generations import generations
 from pipelines.assets.prices import model_prices
 from pipelines.assets.rollups import rollups
-from pipelines.metadata import describe_repricing
+from pipelines.metadata import describe_key_upkeep, describe_repricing
 from pipelines.partitions import selection_of
 from pipelines.resources import WRITES, Ledger
 from warehouse.rollups import build_rollups
@@ -63,3 +63,15 @@ def tidy(context: dg.OpExecutionContext, ledger: Ledger) -> None:
 def maintain_warehouse() -> None:
     """One op: it runs beside loads and queries without harm."""
     tidy()
+
+
+@dg.op
+def keep_up_keys(context: dg.OpExecutionContext, ledger: Ledger) -> None:
+    """Expire the API keys whose time is over, and give those a new secret whose policy says so."""
+    context.add_output_metadata(describe_key_upkeep(ledger.keep_up_keys()))
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Expire and rotate the API keys that are due.")
+def keep_api_keys() -> None:
+    """One op: what was missed is caught up, and a second run does nothing."""
+    keep_up_keys()

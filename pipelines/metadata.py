@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from api.api_keys.upkeep import KeyNote, Upkeep
 from warehouse.ingest.daily import DayInventory
 from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
@@ -79,6 +80,26 @@ def describe_repricing(found: RepriceReport) -> Metadata:
         "new cents": f"{found.new_cost:f}",
         "differences": dg.MetadataValue.md("\n".join([*head, *rows])),
     }
+
+
+def describe_key_upkeep(done: Upkeep) -> Metadata:
+    """Which API keys expired and which have a new secret."""
+    return {
+        "expired": len(done.expired),
+        "expired keys": _keys(done.expired, "expired at"),
+        "rotated": len(done.rotated),
+        "rotated keys": _keys(done.rotated, "earlier secret until"),
+        "earlier secrets forgotten": done.forgotten,
+    }
+
+
+def _keys(notes: Sequence[KeyNote], at: str) -> dg.MarkdownMetadataValue:
+    columns = f"| name | key | type | id | organisation | {at} |\n|---|---|---|---|---|---|\n"
+    lines = (
+        f"| {_cell(one.name)} | {one.mask} | {one.type} | {one.id} | {one.organisation_id} | {one.at.isoformat()} |"
+        for one in notes[:SHOWN]
+    )
+    return dg.MetadataValue.md(columns + "\n".join(lines) if notes else "none")
 
 
 def describe_rollups(built: Mapping[str, int], name: str) -> Metadata:

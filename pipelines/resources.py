@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 from pydantic import PrivateAttr
 
+from api.api_keys.upkeep import Upkeep
 from api.cli.local import Local
 from warehouse.engines.base import Engine
 from warehouse.errors import ConfigurationError
@@ -44,6 +45,10 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
     def reprice(self, selection: Selection, *, is_dry: bool, say: Callable[[str], None]) -> RepriceReport:
         """Price stored requests again and correct those whose cost differs; `say` hears of each day."""
         return self._local.reprice(selection, is_dry=is_dry, on_day=lambda day, rows: say(f"{day}: {rows} requests"))
+
+    def keep_up_keys(self) -> Upkeep:
+        """Expire and rotate the API keys that are due, and store what the audit log says of it."""
+        return self._local.keep_up_keys()
 
     def unpriced_limits(self) -> UnpricedLimits:
         """The shares without a cost above which the check alerts."""

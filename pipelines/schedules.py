@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipelines.jobs import load_logs, maintain_warehouse, refresh_prices
+from pipelines.jobs import keep_api_keys, load_logs, maintain_warehouse, refresh_prices
 
 CATCH_UP = timedelta(hours=2)
 """For so long after midnight the day before is loaded too: its last objects come late."""
@@ -22,3 +22,7 @@ def hourly_load(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest
 daily_prices = dg.ScheduleDefinition(job=refresh_prices, cron_schedule="30 0 * * *", execution_timezone="UTC")
 
 hourly_maintenance = dg.ScheduleDefinition(job=maintain_warehouse, cron_schedule="45 * * * *", execution_timezone="UTC")
+
+api_key_upkeep = dg.ScheduleDefinition(
+    name="api_key_upkeep", job=keep_api_keys, cron_schedule="*/5 * * * *", execution_timezone="UTC"
+)

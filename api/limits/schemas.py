@@ -263,7 +263,7 @@ def _checked(model: type[Model], settings: dict[str, Any], name: str) -> Model:
     unknown = [key for key in settings if key not in model.model_fields]
     if unknown:
         allowed = ", ".join(model.model_fields)
-        raise InvalidRequest(f"{name}: unknown field '{str(unknown[0])[:100]}'; allowed: {allowed}")
+        raise InvalidRequest(f"{name}: unknown field {ascii(unknown[0])[:100]}; allowed: {allowed}")
     try:
         return model.model_validate(settings)
     except ValidationError as error:

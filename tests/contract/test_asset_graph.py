@@ -50,6 +50,7 @@ def test_jobs_schedules_and_sensors() -> None:
         "hourly_load": "5 * * * *",
         "refresh_prices_schedule": "30 0 * * *",
         "maintain_warehouse_schedule": "45 * * * *",
+        "api_key_upkeep": "*/5 * * * *",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {"new_gateway_logs"}
     assert {"load_logs", "refresh_prices", "maintain_warehouse"} <= set(repository.job_names)
