@@ -22,12 +22,16 @@ from api.routing import Router, gates
 from api.services import Services, running
 from api.settings import ApiSettings
 from api.users import routes as users
+from api.workspaces import member_routes as workspace_members
+from api.workspaces import routes as workspaces
 
 ROUTERS: tuple[Router, ...] = (
     analytics.router,
     pricing.router,
     organisations.router,
     users.router,
+    workspaces.router,
+    workspace_members.router,
     api_keys.router,
     ingest.router,
     model_configs.router,

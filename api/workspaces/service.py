@@ -1,5 +1,6 @@
 """Workspaces: make them, find them by slug or UUID, and say which rows they may own."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from warehouse.ingest.ownership import Ownership
 WORKSPACE_ROLES = ("admin", "manager", "member")
 ACTIVE = "active"
 LONGEST_NAME = 255
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def create(
@@ -33,7 +35,10 @@ def create(
     if not name or len(name) > LONGEST_NAME:
         raise InvalidRequest(f"name: a workspace needs a name of 1 to {LONGEST_NAME} characters")
     if slug is not None and not SLUG.fullmatch(slug):
-        raise InvalidRequest(f"slug: '{slug}' is not 1 to 255 letters, digits, - and _")
+        raise InvalidRequest(f"slug: '{slug[:80]}' is not 1 to 255 letters, digits, - and _")
+    if slug is not None and _UUID.fullmatch(slug):
+        # It could be the id of another workspace, and either addresses one.
+        raise InvalidRequest("slug: must not look like a UUID")
     workspace = Workspace(
         id=new_id(),
         organisation_id=organisation_id,

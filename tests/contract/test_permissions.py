@@ -62,6 +62,21 @@ EXPECTED = {
         )
     },
     **{
+        (method, f"/v1{prefix}/workspaces{path}"): [{f"{resource}.{verb}"}]
+        for prefix in ("/admin", "")
+        for resource, start, one in (
+            ("workspaces", "", "/{workspace_id}"),
+            ("workspace_users", "/{workspace_id}/users", "/{workspace_id}/users/{user_id}"),
+        )
+        for method, path, verb in (
+            ("POST", start, "create"),
+            ("GET", start, "list"),
+            ("GET", one, "read"),
+            ("PUT", one, "update"),
+            ("DELETE", one, "delete"),
+        )
+    },
+    **{
         (method, path): [{f"organisation_settings.{verb}"}]
         for path in ("/v1/admin/organisation", "/v1/organisations/{id}")
         for method, verb in (("GET", "read"), ("PUT", "update"))
