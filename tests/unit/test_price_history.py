@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.factories.prices import default, entry
 from warehouse.pricing.book import Band, Listing, Statement
-from warehouse.pricing.history import Version, canonical_json, content_of, timeline
+from warehouse.pricing.canonical import canonical_json
+from warehouse.pricing.history import Version, timeline
 
 K1, K2, K3 = (datetime(2026, month, 10, 9, 30, tzinfo=UTC) for month in (3, 5, 7))
 HOUR = timedelta(hours=1)
@@ -33,7 +34,7 @@ def said(known_from, *rates, effective_from=None, **dated):
         f"page of {known_from:%Y-%m-%d}",
         json.dumps(content),
         json.dumps(defaults),
-        content_of(Statement(content, defaults)),
+        Statement(content, defaults).content,
     )
 
 
@@ -107,9 +108,9 @@ def test_what_was_known_at_an_instant_is_what_the_versions_until_then_say():
     ],
 )
 def test_content_is_equal_where_prices_are(one, other, equal):
-    same = content_of(Statement(one, None)) == content_of(Statement(other, None))
+    same = Statement(one, None).content == Statement(other, None).content
     assert same is equal
-    assert content_of(Statement(one, one)) != content_of(Statement(one, {"x": one}))
+    assert Statement(one, one).content != Statement(one, {"x": one}).content
 
 
 numbers = st.decimals(min_value=0, max_value=10**9, allow_nan=False, allow_infinity=False)

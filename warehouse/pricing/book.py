@@ -7,15 +7,16 @@ reaches back to the beginning of time, so that requests older than the book are 
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, cast
 
 from warehouse.errors import PricingError
+from warehouse.pricing.canonical import canonical, content_hash
 from warehouse.pricing.config import ModelPricing, PricingConfig, Problem, ProviderPricing, parse_provider
 from warehouse.pricing.formula import Calculation
 from warehouse.pricing.names import band_of, model_keys, provider_slug
@@ -43,12 +44,17 @@ class UnpricedReason(StrEnum):
     """The cost does not fit DECIMAL(18,12): a million cents or more for one request."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statement:
     """What a file said of a model, as parsed JSON: its entry, and the entry `default` of the file."""
 
     entry: Mapping[str, Any]
     defaults: Mapping[str, Any] | None
+
+    @cached_property
+    def content(self) -> str:
+        """A hash that is equal exactly where entry and defaults give equal prices at equal times."""
+        return content_hash(self.entry, self.defaults)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class PriceRow:
     def prices(self) -> str:
         """A short text that is equal for equal prices, whenever they count."""
         prices = (self.pricing.config, self.pricing.custom, self.pricing.hours, self.default)
-        return hashlib.sha256(_canonical(prices).encode()).hexdigest()[:12]
+        return hashlib.sha256(canonical(prices).encode()).hexdigest()[:12]
 
     @cached_property
     def price_id(self) -> str:
@@ -166,14 +172,21 @@ class PriceHistory(Protocol):
         """Slugs of the providers it knows."""
         ...
 
-    def dated(
-        self, provider: str, current: Mapping[str, tuple[PriceRow, ...]], *, teaches: bool
-    ) -> Mapping[str, tuple[PriceRow, ...]]:
-        """All prices of a provider by time, given what its files say now; `teaches` is False when a source failed."""
+    def dated(self, said: Mapping[str, "Said"]) -> Mapping[str, Mapping[str, tuple[PriceRow, ...]]]:
+        """All prices of providers by model and time, given what their files say now."""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the files of a provider say now, by model."""
+
+    models: Mapping[str, tuple[PriceRow, ...]]
+    teaches: bool = True
+    """False when a source failed: what the others say instead is not the price of today."""
+
+
+@dataclass(frozen=True, eq=False)
 class Shelf:
     """The prices of one provider, put together from the levels: the first level that knows a model gives its price."""
 
@@ -237,11 +250,14 @@ class PriceBook:
 
     def shelf(self, provider: str | None) -> Shelf | None:
         """The prices of a provider by any of its names; None when no level has a readable file of it."""
-        slug = provider_slug(provider)
+        return self.shelves([provider])[0]
+
+    def shelves(self, providers: Iterable[str | None]) -> list[Shelf | None]:
+        """The prices of providers by any of their names. What is not read yet is read together: it costs much less."""
+        slugs = [provider_slug(provider) for provider in providers]
         with self._lock:
-            if slug not in self._shelves:
-                self._shelves[slug] = self._load(slug)
-            return self._shelves[slug]
+            self._shelves.update(self._load([slug for slug in dict.fromkeys(slugs) if slug not in self._shelves]))
+            return [self._shelves[slug] for slug in slugs]
 
     def listing(self, provider: str | None, model: str | None) -> Listing | UnpricedReason:
         """The prices of a model, or why there are none."""
@@ -252,8 +268,7 @@ class PriceBook:
 
     def rows(self, provider: str | None = None) -> Iterator[PriceRow]:
         """All dated prices, of one provider or of all, in order of provider, model and time."""
-        for name in self.providers() if provider is None else (provider,):
-            shelf = self.shelf(name)
+        for shelf in self.shelves(self.providers() if provider is None else (provider,)):
             for _, rows in sorted(shelf.models.items()) if shelf else ():
                 yield from rows
 
@@ -262,7 +277,16 @@ class PriceBook:
         with self._lock:
             return [problem for shelf in self._shelves.values() if shelf for problem in shelf.problems]
 
-    def _load(self, slug: str) -> Shelf | None:
+    def _load(self, slugs: Sequence[str]) -> dict[str, Shelf | None]:
+        found = {slug: self._read(slug) for slug in slugs}
+        if self._history is not None:
+            said = {slug: one.said for slug, one in found.items() if slug}
+            for slug, models in (self._history.dated(said) if said else {}).items():
+                found[slug] = replace(found[slug], said=Said(models), known=found[slug].known or bool(models))
+        return {slug: one.shelf(slug) for slug, one in found.items()}
+
+    def _read(self, slug: str) -> "_Files":
+        """What the levels say of a provider."""
         models: dict[str, tuple[PriceRow, ...]] = {}
         problems: list[Problem] = []
         refused: set[str] = set()
@@ -270,21 +294,40 @@ class PriceBook:
         for level in self._levels:
             try:
                 text = level.read(slug) if slug else None
-                parsed = None if text is None else parse_provider(slug, text, level.name)
+                if text is None:
+                    continue
+                parsed, dated = _parsed(slug, text, level.name)
             except (OSError, PricingError) as error:
                 problems.append(Problem(slug, "", "", str(error), level.name))
                 failed = True
                 continue
-            if parsed is not None:
-                known = True
-                problems.extend(parsed.problems)
-                refused.update(problem.model for problem in parsed.problems)
-                for model, rows in rows_of(parsed, level.name):
-                    models.setdefault(model, rows)
-        if self._history is not None and slug:
-            models = dict(self._history.dated(slug, models, teaches=not failed))
-            known = known or bool(models)
-        return Shelf(slug, models, frozenset(refused - models.keys()), tuple(problems)) if known or problems else None
+            known = True
+            problems.extend(parsed.problems)
+            refused.update(problem.model for problem in parsed.problems)
+            models = {**dated, **models}
+        return _Files(Said(models, teaches=not failed), known, frozenset(refused), tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What was read of one provider."""
+
+    said: Said
+    known: bool
+    refused: frozenset[str]
+    problems: tuple[Problem, ...]
+
+    def shelf(self, provider: str) -> Shelf | None:
+        if not (self.known or self.problems):
+            return None
+        return Shelf(provider, self.said.models, self.refused - self.said.models.keys(), self.problems)
+
+
+@lru_cache(256)
+def _parsed(provider: str, text: bytes, level: str) -> tuple[ProviderPricing, Mapping[str, tuple[PriceRow, ...]]]:
+    """A file's prices; books are made anew every minute, files hardly ever. Raises: PricingError."""
+    parsed = parse_provider(provider, text, level)
+    return parsed, dict(rows_of(parsed, level))
 
 
 def rows_of(parsed: ProviderPricing, level: str) -> Iterator[tuple[str, tuple[PriceRow, ...]]]:
@@ -309,33 +352,6 @@ def rows_of(parsed: ProviderPricing, level: str) -> Iterator[tuple[str, tuple[Pr
         )
 
 
-def plain(value: Decimal) -> str:
-    """All digits of a number and no others, equal for equal numbers (`normalize` would round to the context)."""
-    text = format(value, "f")
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text if value else "0"
-
-
-def _canonical(value: Any) -> str:
-    """A text that is equal for equal prices, however their numbers were written."""
-    if isinstance(value, Decimal):
-        return plain(value)
-    if is_dataclass(value):
-        return (
-            "("
-            + ",".join(
-                f"{f.name}={_canonical(getattr(value, f.name))}" for f in fields(value) if f.name not in _SKIPPED
-            )
-            + ")"
-        )
-    if isinstance(value, Mapping):
-        items = sorted(cast(Mapping[str, Any], value).items())
-        return "{" + ",".join(f"{key}:{_canonical(item)}" for key, item in items) + "}"
-    if isinstance(value, tuple):
-        return "[" + ",".join(_canonical(item) for item in cast(tuple[Any, ...], value)) + "]"
-    return repr(value)
-
-
 def _rates(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, Decimal]]:
     """The rates below a path of a price's parts; formulas hold none."""
     if isinstance(value, Decimal):
@@ -353,4 +369,3 @@ def _rates(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, Decimal]]:
 
 _PLAIN = frozenset({"config", "pay_as_you_go", "tokens", "units"})
 """Parts of a price that every rate lies in: they say nothing in a unit's name."""
-_SKIPPED = frozenset({"source", "as_of", "effective_from"})

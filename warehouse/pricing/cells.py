@@ -58,6 +58,7 @@ def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[lis
     pair, distinct = _combined([part for part, _ in names])
     values = {part.name: texts for part, texts in names}
     named = [{name: values[name][index] for name, index in key.items()} for key in distinct]
+    book.shelves({row["ai_org"] for row in named})  # what is not read yet is read together
     listings = [overlay.listing(row.get(AGREED), row["ai_org"], row["ai_model"], book) for row in named]
     known = [listing for listing in listings if not isinstance(listing, UnpricedReason)]
     times = _times(rows["created_at"], frozenset[datetime]().union(*(listing.boundaries for listing in known)))

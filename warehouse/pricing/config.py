@@ -5,9 +5,10 @@ Source: dataplane contract 5.3. Units: US cents per token or unit.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from warehouse.errors import PricingError
@@ -26,6 +27,7 @@ RATE_DIGITS = 24
 """Decimals that a rate keeps. A price file holds float text, whose last digit lies within 24 decimals."""
 _SMALLEST = Decimal(1).scaleb(-RATE_DIGITS)
 _LARGEST = Decimal(10) ** 9
+_ZERO = Decimal(0)
 _T = TypeVar("_T")
 
 
@@ -59,8 +61,17 @@ class Rates:
     def is_empty(self) -> bool:
         return not (self.tokens or self.units or self.image)
 
+    @property
+    def without_zeros(self) -> "Rates":
+        return Rates(
+            tokens={name: price for name, price in self.tokens.items() if price},
+            units={name: price for name, price in self.units.items() if price},
+            defaults=self.defaults,
+            image={q: kept for q, sizes in self.image.items() if (kept := {s: p for s, p in sizes.items() if p})},
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class PricingConfig:
     """One `pricing_config`: what is billed now, and what is kept for later."""
 
@@ -70,6 +81,16 @@ class PricingConfig:
     currency: str | None = None
     finetune: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     fixed_cost: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+
+    @cached_property
+    def without_zeros(self) -> "PricingConfig":
+        """What a provider's default says that its models can inherit."""
+        return replace(
+            self,
+            pay_as_you_go=self.pay_as_you_go.without_zeros,
+            batch=self.batch.without_zeros,
+            fixed_cost={name: price for name, price in self.fixed_cost.items() if price},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +209,14 @@ def _model(entry: Mapping[str, Any], path: str) -> ModelPricing:
     return ModelPricing(
         config=None
         if config is None
-        else _config(_object(config, _at(path, "pricing_config")), _at(path, "pricing_config")),
+        else _config(_object(config, path, "pricing_config"), _at(path, "pricing_config")),
         custom=None
         if custom is None
-        else _custom(_object(custom, _at(path, "custom_pricing")), _at(path, "custom_pricing")),
+        else _custom(_object(custom, path, "custom_pricing"), _at(path, "custom_pricing")),
         hours=_hours(entry, path),
-        effective_from=_instant(entry.get("effective_from"), _at(path, "effective_from")),
+        effective_from=_instant(entry.get("effective_from"), path, "effective_from"),
         source=source if isinstance(source, str) else "",
-        as_of=_date(entry.get("as_of"), _at(path, "as_of")),
+        as_of=_date(entry.get("as_of"), path, "as_of"),
     )
 
 
@@ -218,7 +239,7 @@ def _section(
     config: Mapping[str, Any], name: str, path: str, parse: Callable[[Mapping[str, Any], str], _T]
 ) -> _T | None:
     table = config.get(name)
-    return None if table is None else parse(_object(table, _at(path, name)), _at(path, name))
+    return None if table is None else parse(_object(table, path, name), _at(path, name))
 
 
 def _calculation(tree: Any, path: str) -> Calculation:
@@ -234,59 +255,57 @@ def _rates(table: Mapping[str, Any], path: str) -> Rates:
         if name in {"additional_units", "image"}:
             continue
         if name in RATE_NAMES:
-            tokens[name] = _price(rate, _at(path, name))
+            tokens[name] = _price(rate, path, name)
         elif isinstance(rate, dict) and "price" in rate:
             raise _Refused(_at(path, name), f"unknown rate {name!r}; known rates are {', '.join(sorted(RATE_NAMES))}")
-    units = _units(
-        _object(table.get("additional_units") or {}, _at(path, "additional_units")), _at(path, "additional_units")
-    )
+    units = _units(_object(table.get("additional_units") or {}, path, "additional_units"), path)
     for name in TOKEN_UNITS & units.keys():
         tokens[UNIT_PREFIX + name] = units.pop(name)
     return Rates(
         tokens=tokens,
         units={name: price for name, price in units.items() if not name.startswith(DEFAULT_PREFIX)},
         defaults={name: price for name, price in units.items() if name.startswith(DEFAULT_PREFIX)},
-        image=_images(_object(table.get("image") or {}, _at(path, "image")), _at(path, "image")),
+        image=_images(_object(table.get("image") or {}, path, "image"), path),
     )
 
 
 def _units(table: Mapping[str, Any], path: str) -> dict[str, Decimal]:
     for name in table:
         if not UNIT_NAME.fullmatch(name):
-            raise _Refused(_at(path, name), f"unit name {name!r}: lower case words joined by _ are expected")
-    return {name: _price(price, _at(path, name)) for name, price in table.items()}
+            where = _at(path, "additional_units", name)
+            raise _Refused(where, f"unit name {name!r}: lower case words joined by _ are expected")
+    return {name: _price(price, path, "additional_units", name) for name, price in table.items()}
 
 
 def _images(table: Mapping[str, Any], path: str) -> dict[str, dict[str, Decimal]]:
     return {
         quality: {
-            size: _price(price, _at(path, quality, size)) for size, price in _object(sizes, _at(path, quality)).items()
+            size: _price(price, path, "image", quality, size)
+            for size, price in _object(sizes, path, "image", quality).items()
         }
         for quality, sizes in table.items()
     }
 
 
 def _custom(table: Mapping[str, Any], path: str) -> CustomPricing:
-    names = _object(table.get("context_tier_map") or {}, _at(path, "context_tier_map"))
+    names = _object(table.get("context_tier_map") or {}, path, "context_tier_map")
     tiers: list[tuple[int, str]] = []
     for threshold, name in names.items():
         if not threshold.isdecimal() or not isinstance(name, str):
             raise _Refused(_at(path, "context_tier_map", threshold), "a number of tokens and a tier name are expected")
         tiers.append((int(threshold), name))
     regions: dict[str, Mapping[str, ModePricing]] = {}
-    for region, body in _object(table.get("regions") or {}, _at(path, "regions")).items():
+    for region, body in _object(table.get("regions") or {}, path, "regions").items():
         here = _at(path, "regions", region)
-        modes = _object(_object(body, here).get("execution_modes") or {}, _at(here, "execution_modes"))
-        parsed = {
-            mode: _mode(_object(m, _at(here, mode)), _at(here, "execution_modes", mode)) for mode, m in modes.items()
-        }
+        modes = _object(_object(body, here).get("execution_modes") or {}, here, "execution_modes")
+        parsed = {mode: _mode(_object(m, here, mode), _at(here, "execution_modes", mode)) for mode, m in modes.items()}
         for name in filter(None, (part.strip() for part in region.split(","))):
             regions[name] = parsed
     return CustomPricing(tuple(sorted(tiers)), regions)
 
 
 def _mode(table: Mapping[str, Any], path: str) -> ModePricing:
-    tiers = _object(table.get("context_tiers") or {}, _at(path, "context_tiers"))
+    tiers = _object(table.get("context_tiers") or {}, path, "context_tiers")
     return ModePricing(
         config=_section(table, "pricing_config", path, _config),
         tiers={
@@ -294,7 +313,7 @@ def _mode(table: Mapping[str, Any], path: str) -> ModePricing:
             for name, tier in tiers.items()
             if (
                 found := _section(
-                    _object(tier, _at(path, name)), "pricing_config", _at(path, "context_tiers", name), _config
+                    _object(tier, path, name), "pricing_config", _at(path, "context_tiers", name), _config
                 )
             )
         },
@@ -304,33 +323,33 @@ def _mode(table: Mapping[str, Any], path: str) -> ModePricing:
 def _prices(table: Mapping[str, Any], path: str, known: frozenset[str]) -> dict[str, Decimal]:
     for name in table.keys() - known:
         raise _Refused(_at(path, name), f"unknown price {name!r}; known are {', '.join(sorted(known))}")
-    return {name: _price(price, _at(path, name)) for name, price in table.items()}
+    return {name: _price(price, path, name) for name, price in table.items()}
 
 
-def _price(value: Any, path: str) -> Decimal:
+def _price(value: Any, *path: str) -> Decimal:
     price = cast(dict[str, Any], value).get("price") if isinstance(value, dict) else None
-    if not isinstance(price, Decimal) or not price.is_finite() or not 0 <= price <= _LARGEST:
-        raise _Refused(path, '{"price": number} is expected, in cents, from 0 to 1e9')
+    if not isinstance(price, Decimal) or not price.is_finite() or not _ZERO <= price <= _LARGEST:
+        raise _Refused(_at(*path), '{"price": number} is expected, in cents, from 0 to 1e9')
     exponent = price.as_tuple().exponent
     return price.quantize(_SMALLEST, context=EXACT) if isinstance(exponent, int) and -exponent > RATE_DIGITS else price
 
 
-def _object(value: Any, path: str) -> Mapping[str, Any]:
+def _object(value: Any, *path: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise _Refused(path, f"an object is expected, not {type(cast(object, value)).__name__}")
+        raise _Refused(_at(*path), f"an object is expected, not {type(cast(object, value)).__name__}")
     return cast(dict[str, Any], value)
 
 
-def _list(value: Any, path: str) -> list[Any]:
+def _list(value: Any, *path: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _Refused(path, "a list is expected")
+        raise _Refused(_at(*path), "a list is expected")
     return cast(list[Any], value)
 
 
 def _hours(entry: Mapping[str, Any], path: str) -> tuple[HourPricing, ...]:
     """Prices by time of day. `hours` is our sibling key; readers of the plain format skip it."""
     found: list[HourPricing] = []
-    for index, item in enumerate(_list(entry.get("hours") or [], _at(path, "hours"))):
+    for index, item in enumerate(_list(entry.get("hours") or [], path, "hours")):
         here = _at(path, f"hours[{index}]")
         hours = _object(item, here)
         config = _section(hours, "pricing_config", here, _config)
@@ -348,18 +367,18 @@ def _minute(value: Any, path: str) -> int:
     return clock.hour * 60 + clock.minute
 
 
-def _instant(value: Any, path: str) -> datetime | None:
+def _instant(value: Any, *path: str) -> datetime | None:
     if value is None:
         return None
     try:
         instant = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise _Refused(path, f"a date or time in ISO form is expected, not {value!r}") from None
+        raise _Refused(_at(*path), f"a date or time in ISO form is expected, not {value!r}") from None
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
-def _date(value: Any, path: str) -> date | None:
-    instant = _instant(value, path)
+def _date(value: Any, *path: str) -> date | None:
+    instant = _instant(value, *path)
     return None if instant is None else instant.date()
 
 

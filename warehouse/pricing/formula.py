@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from enum import StrEnum
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, cast
 
 from warehouse.errors import PricingError
@@ -17,6 +17,8 @@ from warehouse.pricing.units import BY_RATE, BY_VARIABLE, UNIT_NAME, UNIT_PREFIX
 EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN)
 """Wide enough that no sum or product of prices and counts is ever rounded."""
 _MAX_DEPTH = 32
+_MOST_MONOMIALS = 64
+"""Trees that multiply out to more are expanded with each price's numbers instead of once for all prices."""
 _ZERO, _ONE = Decimal(0), Decimal(1)
 
 
@@ -55,9 +57,14 @@ class Branch:
 Node = Constant | Variable | RateRef | Branch
 
 
-@dataclass(frozen=True, slots=True)
+Monomials = dict[tuple[tuple[str, ...], tuple[str, ...]], Decimal]
+"""(sorted variables, rate names) → number: what a tree comes to before its rates are known."""
+_Monomial = tuple[tuple[tuple[str, ...], tuple[str, ...]], Decimal]
+
+
+@dataclass(frozen=True)
 class Calculation:
-    """The two roots of a `calculate` tree; cost is the sum of both."""
+    """The two roots of a `calculate` tree; cost is the sum of both. What many prices ask of it is worked out once."""
 
     request: Node = Constant(_ZERO)
     response: Node = Constant(_ZERO)
@@ -65,6 +72,46 @@ class Calculation:
     @property
     def roots(self) -> tuple[Node, Node]:
         return self.request, self.response
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """Columns of the quantities that it names; `generated_images` also for the image rate."""
+        named = (node.column for node in self._nodes if isinstance(node, Variable))
+        return frozenset((*named, *(("generated_images",) if "image" in self.rate_names else ())))
+
+    @cached_property
+    def rate_names(self) -> frozenset[str]:
+        """Names of the rates that it asks for; `image` tells that it bills per image by itself."""
+        return frozenset(node.name for node in self._nodes if isinstance(node, RateRef))
+
+    @cached_property
+    def degree(self) -> int:
+        """How many quantities it multiplies with each other at most."""
+        return max(map(degree, self.roots))
+
+    def polynomial(self, rates: Mapping[str, Decimal]) -> dict[tuple[str, ...], Decimal]:
+        """Both roots together at these rates: sorted variables → coefficient, zero terms left out."""
+        found: dict[tuple[str, ...], Decimal] = {}
+        if self._monomials is None:
+            for root in self.roots:
+                found = _add(found, expand(root, rates))
+            return found
+        for (variables, names), coefficient in self._monomials.items():
+            for name in names:
+                rate = rates.get(name, _ZERO)
+                coefficient = rate if coefficient == _ONE else EXACT.multiply(coefficient, rate)
+            if coefficient:
+                found[variables] = EXACT.add(found[variables], coefficient) if variables in found else coefficient
+        return found
+
+    @cached_property
+    def _monomials(self) -> Monomials | None:
+        """The tree multiplied out, whatever the rates are; None where that would be long."""
+        return _multiplied_out(Branch(Operation.SUM, self.roots))
+
+    @cached_property
+    def _nodes(self) -> tuple[Node, ...]:
+        return tuple(node for root in self.roots for node in _walk(root))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +222,43 @@ def _multiply(
     return total
 
 
-def variables_of(calculation: Calculation) -> frozenset[str]:
-    """Columns of the quantities that a calculation names; `generated_images` also for the image rate."""
-    return frozenset(name for root in calculation.roots for name in _names(root))
+def _multiplied_out(node: Node) -> Monomials | None:
+    if isinstance(node, Constant):
+        return {((), ()): node.number} if node.number else {}
+    if isinstance(node, Variable):
+        return {((node.column,), ()): _ONE}
+    if isinstance(node, RateRef):
+        return {(("generated_images",) if node.name == "image" else (), (node.name,)): _ONE}
+    result: Monomials | None = None
+    for operand in node.operands:
+        part = _multiplied_out(operand)
+        if part is None:
+            return None
+        if result is None:
+            result = part
+        elif node.operation is Operation.SUM:
+            result = _joined((*result.items(), *part.items()))
+        elif len(result) * len(part) > _MOST_MONOMIALS:
+            return None
+        else:
+            result = _joined(_product(one, two) for one in result.items() for two in part.items())
+        if len(result) > _MOST_MONOMIALS:
+            return None
+    return result
 
 
-def names_image_rate(calculation: Calculation) -> bool:
-    """True when the calculation bills per image by itself."""
-    return any(isinstance(node, RateRef) and node.name == "image" for root in calculation.roots for node in _walk(root))
+def _product(one: _Monomial, two: _Monomial) -> _Monomial:
+    (variables, names), number = one
+    (more_variables, more_names), factor = two
+    key = tuple(sorted((*variables, *more_variables))), tuple(sorted((*names, *more_names)))
+    return key, EXACT.multiply(number, factor)
 
 
-def _names(node: Node) -> frozenset[str]:
-    found = frozenset(part.column for part in _walk(node) if isinstance(part, Variable))
-    return (
-        found | {"generated_images"}
-        if any(isinstance(p, RateRef) and p.name == "image" for p in _walk(node))
-        else found
-    )
+def _joined(monomials: Iterable[_Monomial]) -> Monomials:
+    total: Monomials = {}
+    for key, number in monomials:
+        total[key] = EXACT.add(total.get(key, _ZERO), number)
+    return total
 
 
 def _walk(node: Node) -> list[Node]:

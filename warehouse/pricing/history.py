@@ -5,15 +5,12 @@ no dates is effective from when it became known; the first version of a model re
 a file count as they stand, also when they lie in the past: that is how a wrong price is put right.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, cast
 
 import pyarrow as pa
 from sqlglot import exp
@@ -21,12 +18,18 @@ from sqlglot import exp
 from warehouse.catalog.functions import column, text
 from warehouse.catalog.prices import PRICES
 from warehouse.engines.base import Batch, Engine
-from warehouse.pricing.book import PriceRow, Statement, plain, rows_of
+from warehouse.pricing.book import PriceRow, Said, rows_of
+from warehouse.pricing.canonical import canonical_json, digest
 from warehouse.pricing.config import parse_provider
 from warehouse.storage.tables import arrow_schema
 
 _MILLISECOND = timedelta(milliseconds=1)
-_NOT_PRICES = frozenset({"source", "as_of"})
+_TEXTS = ("entry", "defaults")
+"""Columns that hold what a file said; all others tell versions apart."""
+_FEW = 500
+"""Models that are worth naming in a query; of more than that, all models of their providers are read."""
+_Key = tuple[str, str]
+"""Provider and model."""
 _DEFAULT = "default"
 
 
@@ -47,20 +50,13 @@ class Version:
 
     @property
     def id(self) -> str:
-        return _hash(self.provider, self.model, self.content, self.known_from.isoformat())
+        return digest(self.provider, self.model, self.content, self.known_from.isoformat())
 
     def rows(self) -> tuple[PriceRow, ...]:
         """The dated prices of the version alone, as its file would give them."""
         defaults = f'"{_DEFAULT}": {self.defaults}, ' if self.defaults else ""
         parsed = parse_provider(self.provider, f"{{{defaults}{json.dumps(self.model)}: {self.entry}}}", self.source)
         return next((rows for model, rows in rows_of(parsed, self.source) if model == self.model), ())
-
-
-def content_of(statement: Statement) -> str:
-    """A hash that is equal exactly where entry and defaults give equal prices at equal times."""
-    entry = {name: value for name, value in statement.entry.items() if name not in _NOT_PRICES}
-    defaults = {name: value for name, value in (statement.defaults or {}).items() if name not in _NOT_PRICES}
-    return _hash(canonical_json(entry), canonical_json(defaults))
 
 
 def timeline(versions: Sequence[Version]) -> tuple[PriceRow, ...]:
@@ -112,13 +108,20 @@ class WarehouseHistory:
 
     def versions(self, provider: str | None = None, model: str | None = None) -> list[Version]:
         """All versions, of one provider or model if named, by provider, model and when they became known."""
+        return self._versions(() if provider is None else (provider,), () if model is None else (model,))
+
+    def _versions(
+        self, providers: Iterable[str] = (), models: Iterable[str] = (), *, with_texts: bool = True
+    ) -> list[Version]:
+        """Versions of these providers and models (none: of all); without their texts they are found much sooner."""
         names = [field.name for field in arrow_schema(PRICES) if field.name != "id"]
-        tree = exp.select(*(column(name) for name in names)).from_(PRICES.name)
-        for name, value in (("provider", provider), ("model", model)):
-            if value is not None:
-                tree = tree.where(column(name).eq(text(value)))
+        asked = [name for name in names if with_texts or name not in _TEXTS]
+        tree = exp.select(*(column(name) for name in asked)).from_(PRICES.name)
+        for name, values in (("provider", providers), ("model", models)):
+            if literals := [text(value) for value in values]:
+                tree = tree.where(column(name).isin(*literals))
         rows = self._engine.query(tree).to_pylist()
-        found = [Version(**{name: row[name] for name in names}) for row in rows]
+        found = [Version(**{name: row.get(name, "") for name in names}) for row in rows]
         found = [one for one in found if self.known_at is None or one.known_from <= self.known_at]
         return sorted(found, key=lambda one: (one.provider, one.model, one.known_from, one.content))
 
@@ -127,31 +130,52 @@ class WarehouseHistory:
         tree = exp.select(column("provider")).distinct().from_(PRICES.name)
         return sorted(self._engine.query(tree).column("provider").to_pylist())
 
-    def dated(
-        self, provider: str, current: Mapping[str, tuple[PriceRow, ...]], *, teaches: bool
-    ) -> dict[str, tuple[PriceRow, ...]]:
-        """The prices of a provider by all that is known, given what its files say now.
+    def dated(self, said: Mapping[str, Said]) -> dict[str, dict[str, tuple[PriceRow, ...]]]:
+        """The prices of providers by all that is known, given what their files say now.
 
-        `teaches` is False where a source failed: then the files only help with models that no version is known of,
-        so a fallback for an hour never becomes the price of that hour.
+        Where a source failed the files only help with models that no version is known of, so a fallback for an hour
+        never becomes the price of that hour.
         """
-        known = {model: list(of) for model, of in groupby(self.versions(provider), key=attrgetter("model"))}
-        learned: list[Version] = []
-        for model, rows in current.items() if teaches and self.known_at is None else ():
-            version = self._learned(provider, model, rows, known.get(model, []))
-            if version is not None:
-                known.setdefault(model, []).append(version)
-                learned.append(version)
+        known = {key: list(of) for key, of in groupby(self._versions(said, with_texts=False), key=_model_of)}
+        learned = list(self._all_learned(said, known)) if self.known_at is None else []
         self._record(learned)
-        fresh = {} if self.known_at is not None else dict(current)
-        return fresh | {model: self._rows(of, current.get(model), teaches=teaches) for model, of in known.items()}
+        for version in learned:
+            known.setdefault(_model_of(version), []).append(version)
+        told = {key for key, of in known.items() if not self._is_told_by_files(of, said[key[0]])}
+        timelines = self._timelines(told, learned)
+        found: dict[str, dict[str, tuple[PriceRow, ...]]] = {}
+        for provider, one in said.items():
+            found[provider] = {} if self.known_at is not None else dict(one.models)
+        for (provider, model), versions in known.items():
+            rows = timelines.get((provider, model))
+            if rows is None:  # parsed already
+                since = versions[0].known_from
+                rows = tuple(replace(row, known_from=since) for row in said[provider].models[model])
+            found[provider][model] = rows
+        return found
 
-    def _rows(
-        self, versions: Sequence[Version], current: tuple[PriceRow, ...] | None, *, teaches: bool
-    ) -> tuple[PriceRow, ...]:
-        if len(versions) == 1 and current and teaches and self.known_at is None:
-            return tuple(replace(row, known_from=versions[0].known_from) for row in current)  # parsed already
-        return timeline(versions)
+    def _all_learned(self, said: Mapping[str, Said], known: Mapping[_Key, Sequence[Version]]) -> Iterable[Version]:
+        for provider, one in said.items():
+            for model, rows in one.models.items() if one.teaches else ():
+                version = self._learned(provider, model, rows, known.get((provider, model), ()))
+                if version is not None:
+                    yield version
+
+    def _is_told_by_files(self, versions: Sequence[Version], said: Said) -> bool:
+        return len(versions) == 1 and said.teaches and self.known_at is None and versions[0].model in said.models
+
+    def _timelines(self, models: Set[_Key], learned: Sequence[Version]) -> dict[_Key, tuple[PriceRow, ...]]:
+        """The prices of models that have more to say than their file."""
+        if not models:
+            return {}
+        names = {model for _, model in models} if len(models) < _FEW else ()
+        stored = self._versions({provider for provider, _ in models}, names)
+        fresh = {one.id for one in learned}  # what was just recorded may already be read, or not yet
+        versions: dict[_Key, list[Version]] = {key: [] for key in models}
+        for version in (*(one for one in stored if one.id not in fresh), *learned):
+            if _model_of(version) in versions:
+                versions[_model_of(version)].append(version)
+        return {key: timeline(of) for key, of in versions.items()}
 
     def _learned(
         self, provider: str, model: str, rows: tuple[PriceRow, ...], versions: Sequence[Version]
@@ -160,9 +184,8 @@ class WarehouseHistory:
         statement = rows[0].statement
         if statement is None:
             return None
-        content = content_of(statement)
         newest = versions[-1] if versions else None
-        if newest is not None and newest.content == content:
+        if newest is not None and newest.content == statement.content:
             return None
         known_from = self._now.replace(microsecond=self._now.microsecond // 1000 * 1000)
         if newest is not None:
@@ -174,7 +197,7 @@ class WarehouseHistory:
             rows[-1].source,
             canonical_json(statement.entry),
             "" if statement.defaults is None else canonical_json(statement.defaults),
-            content,
+            statement.content,
         )
 
     def _record(self, versions: Sequence[Version]) -> None:
@@ -194,22 +217,8 @@ class WarehouseHistory:
             for one in versions
         ]
         table = pa.Table.from_pylist(rows, schema=arrow_schema(PRICES))
-        self._engine.append(PRICES, table, Batch(_hash(*(one.id for one in versions))))
+        self._engine.append(PRICES, table, Batch(digest(*(one.id for one in versions))))
 
 
-def canonical_json(value: object) -> str:
-    """JSON of what a price file holds: keys in order, every digit of every number, equal for equal values."""
-    match value:
-        case Decimal():
-            return plain(value)
-        case Mapping():
-            items = sorted(cast("Mapping[str, Any]", value).items())
-            return "{" + ", ".join(f"{json.dumps(name)}: {canonical_json(item)}" for name, item in items) + "}"
-        case list() | tuple():
-            return "[" + ", ".join(canonical_json(item) for item in cast("Sequence[Any]", value)) + "]"
-        case _:
-            return json.dumps(value)
-
-
-def _hash(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+def _model_of(version: Version) -> _Key:
+    return version.provider, version.model

@@ -15,6 +15,7 @@ from warehouse.pricing.units import UNIT_PREFIX, VIDEO_TOKENS
 
 _SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 _DURATION = re.compile(r"(?P<of>[a-z0-9_]*?)_?(?P<unit>seconds|minutes|hours)")
+_ENDINGS = tuple(_SECONDS)
 _AUDIO = ("audio", "input_audio", "output_audio")
 _SIZED_VIDEO = "video_duration_seconds_"
 _RESOLUTIONS = {"720p": "1280_720", "1080p": "1920_1080", "4k": "3840_2160", "2160p": "3840_2160"}
@@ -44,22 +45,28 @@ def unit_rates(config: PricingConfig, facets: Facets) -> dict[str, Decimal]:
     for price_name, unit in _TRAINING.items():
         if price_name in config.finetune:
             found.setdefault(unit, config.finetune[price_name])
-    video = _video_second(rates, facets)
+    video = _video_second(rates, facets) if rates.units else None
     if video is not None:
         found.setdefault("video_seconds", video)
         _add_defaults(found, rates, video)
     _add_speech(found, rates)
+    if not found:
+        return found
     _add_durations(found)
     for unit, others in _SAME.items():
-        price = next((found[other] for other in others if found.get(other)), None)
-        if price is not None:
-            found.setdefault(unit, price)
-    found.update(_video_tokens(rates))
+        for other in others:
+            if found.get(other):
+                found.setdefault(unit, found[other])
+                break
+    if rates.units:
+        found.update(_video_tokens(rates))
     return {unit: price for unit, price in found.items() if price}
 
 
 def _video_second(rates: Rates, facets: Facets) -> Decimal | None:
     """Cents per second of video of the request's size; of the usual size where it names none that is listed."""
+    if not any(name.startswith("video_") for name in rates.units):
+        return None
     size = (facets.image_size or "").lower()
     named = _RESOLUTIONS.get(size, size.replace("x", "_").replace("*", "_").replace(":", "_"))
     across = "_".join(reversed(named.split("_")))
@@ -102,7 +109,7 @@ def _is_audio_time(unit: str) -> bool:
 def _add_durations(found: dict[str, Decimal]) -> None:
     """A price per hour is one per minute and second too; audio in, out or unsaid has one price where only one is."""
     for unit, price in list(found.items()):
-        match = _DURATION.fullmatch(unit)
+        match = _DURATION.fullmatch(unit) if unit.endswith(_ENDINGS) else None
         if match is None:
             continue
         for of in _kin(match["of"]):
@@ -123,7 +130,9 @@ def _video_tokens(rates: Rates) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     for unit, (price_name, plain_names) in VIDEO_TOKENS.items():
         price = rates.units.get(price_name)
+        if price is None:
+            continue
         plain = next((rates.tokens[name] for name in plain_names if name in rates.tokens), Decimal(0))
-        if price is not None and price > plain:
+        if price > plain:
             found[unit] = EXACT.subtract(price, plain)
     return found

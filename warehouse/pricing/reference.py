@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from warehouse.pricing.config import PricingConfig
-from warehouse.pricing.formula import EXACT, degree, evaluate, exact_sum
+from warehouse.pricing.formula import EXACT, evaluate, exact_sum
 from warehouse.pricing.metered import unit_rates
 from warehouse.pricing.tariff import Facets, route
 from warehouse.pricing.units import BY_COLUMN, COST_COLUMNS, IMAGES, OTHER_COST
@@ -39,7 +39,7 @@ def cost_of(
 
     whole, nothing = formula(counted), formula({})
     _put(exact, OTHER_COST, nothing)
-    if max(map(degree, routing.calculation.roots)) > 1:
+    if routing.calculation.degree > 1:
         _put(exact, OTHER_COST, EXACT.subtract(whole, nothing))
     else:
         for bucket, count in counted.items():

@@ -9,6 +9,7 @@ Three rules keep tokens from being billed twice or not at all (dataplane contrac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 
 from warehouse.pricing.config import CustomPricing, ModelPricing, PricingConfig, Rates
 from warehouse.pricing.facets import Facets as Facets
@@ -20,11 +21,7 @@ from warehouse.pricing.formula import (
     RateRef,
     Term,
     Variable,
-    degree,
     exact_sum,
-    expand,
-    names_image_rate,
-    variables_of,
 )
 from warehouse.pricing.metered import unit_rates
 from warehouse.pricing.units import BY_COLUMN, BY_RATE, IMAGES, QUANTITIES, UNIT_PREFIX, Quantity, Side, is_meter
@@ -36,6 +33,7 @@ _TEXT_ONLY = Calculation(
     Branch(Operation.MULTIPLY, (Variable("output_tokens"), RateRef("response_token"))),
 )
 """The formula of 40 of 46 known providers; used when a file's default has none."""
+_NOT_BY_FORMULA = Calculation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +72,7 @@ class Routing:
 
 def merge(default: PricingConfig, own: PricingConfig) -> PricingConfig:
     """`own` completed by what the default has; zeros of the default do not count as prices."""
-    return overlay(
-        replace(
-            default,
-            pay_as_you_go=_without_zeros(default.pay_as_you_go),
-            batch=_without_zeros(default.batch),
-            fixed_cost={name: price for name, price in default.fixed_cost.items() if price},
-        ),
-        own,
-    )
-
-
-def _without_zeros(rates: Rates) -> Rates:
-    return Rates(
-        tokens={name: price for name, price in rates.tokens.items() if price},
-        units={name: price for name, price in rates.units.items() if price},
-        defaults=rates.defaults,
-        image={q: kept for q, sizes in rates.image.items() if (kept := {s: p for s, p in sizes.items() if p})},
-    )
+    return overlay(default.without_zeros, own)
 
 
 def overlay(base: PricingConfig, top: PricingConfig) -> PricingConfig:
@@ -107,6 +88,8 @@ def overlay(base: PricingConfig, top: PricingConfig) -> PricingConfig:
 
 
 def _overlay_rates(base: Rates, top: Rates) -> Rates:
+    if not top.defaults and top.is_empty:
+        return base
     qualities = {**base.image, **{q: {**base.image.get(q, {}), **sizes} for q, sizes in top.image.items()}}
     return Rates(
         {**base.tokens, **top.tokens}, {**base.units, **top.units}, {**base.defaults, **top.defaults}, qualities
@@ -189,23 +172,36 @@ def route(config: PricingConfig, facets: Facets) -> Routing:
     """Where each quantity of the request is billed."""
     rates, calculation = config.pay_as_you_go, config.calculate or _TEXT_ONLY
     images = image_price(rates, facets)
-    by_tokens = facets.has_output_tokens and _own(BY_COLUMN["image_output_tokens"], rates) is not None
-    if facets.has_images and images is not None and not by_tokens and not names_image_rate(calculation):
+    tokens = rates.tokens
+    by_tokens = facets.has_output_tokens and any(name in tokens for name in BY_COLUMN["image_output_tokens"].rates)
+    if facets.has_images and images is not None and not by_tokens and "image" not in calculation.rate_names:
         # An image request pays per image even where the provider's default formula counts tokens.
-        return Routing(Calculation(), {}, {}, {IMAGES: images})
-    named = {
-        name: price for name, q in BY_RATE.items() if (price := rates.tokens.get(name, _priced(q, rates))) is not None
-    }
-    named.update({UNIT_PREFIX + name: price for name, price in rates.units.items()})
+        return Routing(_NOT_BY_FORMULA, {}, {}, {IMAGES: images})
+    shape = _shape(frozenset(tokens), calculation.variables, calculation.rate_names)
+    named = {name: tokens[source] for name, source in shape.named.items()}
+    named.update((name, rates.units[unit]) for name, unit in shape.units.items() if unit in rates.units)
     if images is not None and not by_tokens:
         named["image"] = images
-    variables, beside = _placed(rates, variables_of(calculation))
-    return Routing(calculation, named, variables, beside)
+    return Routing(calculation, named, shape.variables, {bucket: tokens[name] for bucket, name in shape.beside.items()})
 
 
-def _placed(rates: Rates, in_formula: frozenset[str]) -> tuple[dict[str, str], dict[str, Decimal]]:
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How prices that have the same rates, whatever they are, fit a formula."""
+
+    named: Mapping[str, str]
+    """Rate name in the formula → name that the price has it under."""
+    units: Mapping[str, str]
+    """Rate name in the formula → additional unit."""
+    variables: Mapping[str, str]
+    beside: Mapping[str, str]
+    """Bucket column → name of the rate that it is billed at beside the formula."""
+
+
+@lru_cache(4096)
+def _shape(rates: frozenset[str], in_formula: frozenset[str], asked: frozenset[str]) -> _Shape:
     variables: dict[str, str] = {IMAGES: IMAGES}
-    beside: dict[str, Decimal] = {}
+    beside: dict[str, str] = {}
     for quantity in QUANTITIES:
         if quantity.side is Side.NONE:
             continue
@@ -215,10 +211,16 @@ def _placed(rates: Rates, in_formula: frozenset[str]) -> tuple[dict[str, str], d
             beside[quantity.column] = rate
         else:
             variables[quantity.column] = bearer.column
-    return variables, beside
+    sources = {name: name if name in rates else _priced(BY_RATE[name], rates) for name in asked & BY_RATE.keys()}
+    return _Shape(
+        named={name: source for name, source in sources.items() if source is not None},
+        units={name: name.removeprefix(UNIT_PREFIX) for name in asked - BY_RATE.keys()},
+        variables=variables,
+        beside=beside,
+    )
 
 
-def _bearer(quantity: Quantity, rates: Rates) -> Quantity:
+def _bearer(quantity: Quantity, rates: frozenset[str]) -> Quantity:
     """The quantity whose rate is paid: itself, or the nearest parent that has one."""
     while _own(quantity, rates) is None and quantity.parents:
         parents = [BY_COLUMN[name] for name in quantity.parents]
@@ -226,11 +228,11 @@ def _bearer(quantity: Quantity, rates: Rates) -> Quantity:
     return quantity
 
 
-def _own(quantity: Quantity, rates: Rates) -> Decimal | None:
-    return next((rates.tokens[name] for name in quantity.rates if name in rates.tokens), None)
+def _own(quantity: Quantity, rates: frozenset[str]) -> str | None:
+    return next((name for name in quantity.rates if name in rates), None)
 
 
-def _priced(quantity: Quantity, rates: Rates) -> Decimal | None:
+def _priced(quantity: Quantity, rates: frozenset[str]) -> str | None:
     """The rate of a quantity; for text without one, the only rate its side has: an image model's output is images."""
     own = _own(quantity, rates)
     if own is not None or quantity.parents:
@@ -243,15 +245,11 @@ def _priced(quantity: Quantity, rates: Rates) -> Decimal | None:
 def tariff(config: PricingConfig, facets: Facets) -> Tariff:
     """The price as exact factors. It equals the tree: `tests/property` holds both against each other."""
     routing = route(config, facets)
-    polynomial: dict[tuple[str, ...], Decimal] = {}
-    for root in routing.calculation.roots:
-        for names, coefficient in expand(root, routing.named).items():
-            polynomial[names] = EXACT.add(polynomial.get(names, _ZERO), coefficient)
-    linear = max(map(degree, routing.calculation.roots)) <= 1
+    polynomial = routing.calculation.polynomial(routing.named)
     rates = dict(routing.beside)
     constant = exact_sum(config.fixed_cost.values())
     products: tuple[Term, ...] = ()
-    if linear:
+    if routing.calculation.degree <= 1:
         constant = EXACT.add(constant, polynomial.get((), _ZERO))
         rates |= {bucket: polynomial.get((name,), _ZERO) for bucket, name in routing.variables.items()}
     else:
@@ -260,19 +258,22 @@ def tariff(config: PricingConfig, facets: Facets) -> Tariff:
             for names, c in polynomial.items()
             for bucket in _unfold(names, routing.variables)
         )
-    units = {unit: price for unit, price in unit_rates(config, facets).items() if unit != IMAGES}
-    priced = {name for name, price in config.pay_as_you_go.units.items() if price and name != IMAGES}
     tokens_cost = any(rate for column, rate in rates.items() if column != IMAGES) or bool(products)
+    sells_images = not tokens_cost and _sells_images(config.pay_as_you_go)
     return Tariff(
         rates={column: rate for column, rate in rates.items() if rate},
         constant=constant,
         products=products,
-        units=units,
-        needs_images=not tokens_cost and _sells_images(config.pay_as_you_go),
-        needs_units=not (tokens_cost or constant or _sells_images(config.pay_as_you_go))
-        # Some models are priced for training only: what they cost to use is not known.
-        and (any(map(is_meter, priced)) or (bool(config.finetune) and config.pay_as_you_go.is_empty)),
+        units={unit: price for unit, price in unit_rates(config, facets).items() if unit != IMAGES},
+        needs_images=sells_images,
+        needs_units=not (tokens_cost or constant or sells_images) and _sells_units(config),
     )
+
+
+def _sells_units(config: PricingConfig) -> bool:
+    """Some models are priced for training only: what they cost to use is not known."""
+    sold = any(price and name != IMAGES and is_meter(name) for name, price in config.pay_as_you_go.units.items())
+    return sold or (bool(config.finetune) and config.pay_as_you_go.is_empty)
 
 
 def _unfold(names: tuple[str, ...], variables: Mapping[str, str]) -> list[tuple[str, ...]]:
