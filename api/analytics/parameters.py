@@ -1,34 +1,39 @@
-"""The query string of an analytics request → a question. Every name comes from the catalog; there is no second list.
+"""The query string of a grouped request → a question. Every name comes from the catalog; there is no second list.
 
-Source: dataplane contract 1.2 (what SDKs really send), 1.4, 1.5, 2.4.
+Source: dataplane contract 1.2 (what SDKs really send), 1.4, 2.3, 2.4.
 """
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import cast
+from decimal import Decimal
 
-import orjson
 from starlette.datastructures import QueryParams
 
-from api.analytics import instants
+from api.analytics.listings import Listing
+from api.analytics.selection import Selection, chosen, flag, listed, parse_selection
 from api.errors import InvalidRequest
-from api.paging import Page, parse_page
+from api.paging import LARGEST_PAGE_SIZE, Page, parse_page
 from warehouse.catalog import registry
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.model import Filter, Kind, Operator
 from warehouse.query.scope import TenantScope
-from warehouse.query.spec import Condition, FilterValue, GroupedQuery, Order, dimension_of
+from warehouse.query.spec import (
+    COMPARISONS,
+    NUMBERS,
+    Condition,
+    GroupedQuery,
+    Groups,
+    Having,
+    Order,
+    dimension_of,
+)
 
 COUNT = GENERATIONS.count.name
 MOST_DIMENSIONS = 6
-PROVIDER_MODEL_SEPARATOR = "__"
-KNOWN_AT = "as_known_at"
+DIRECTIONS = ("asc", "desc")
 
-_WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
-_TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
+_HAVING = re.compile(rf"\s*(\w+)\s*({'|'.join(COMPARISONS)})\s*([+-]?\d+(?:\.\d+)?)\s*", re.ASCII)
 _BY_COLUMN = {dimension.column: dimension.name for dimension in GENERATIONS.dimensions}
 """A group-by may also be named by its column, for example `ai_model` for `model`."""
 
@@ -37,28 +42,42 @@ _BY_COLUMN = {dimension.column: dimension.name for dimension in GENERATIONS.dime
 class GroupsRequest:
     """What a caller asks for, not yet bound to whose rows it may see."""
 
-    since: datetime
-    until: datetime
+    selection: Selection
     asked: tuple[str, ...]
     """The group-bys as the caller named them: the fields of the answer."""
     by: tuple[str, ...]
     measures: tuple[str, ...]
-    conditions: tuple[Condition, ...]
     order: tuple[Order, ...]
     page: Page
     include_total: bool
-    workspaces: tuple[str, ...]
-    as_known_at: datetime | None = None
+    having: tuple[Having, ...] = ()
+    totals: bool = False
+    """Whether one more group holds all rows."""
+    other: bool = False
+    """Whether one more group holds the rows of no listed group."""
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        return self.selection.conditions
+
+    @property
+    def workspaces(self) -> tuple[str, ...]:
+        return self.selection.workspaces
+
+    @property
+    def as_known_at(self) -> datetime | None:
+        return self.selection.as_known_at
 
     def within(self, scope: TenantScope) -> GroupedQuery:
         """The question over the rows of `scope`. Raises: InvalidInput, UnknownName."""
         return GroupedQuery(
             scope=scope,
-            since=self.since,
-            until=self.until,
+            since=self.selection.since,
+            until=self.selection.until,
             by=self.by,
             measures=self.measures,
             conditions=self.conditions,
+            having=self.having,
             order=self.order,
             limit=self.page.size,
             offset=self.page.offset,
@@ -67,46 +86,45 @@ class GroupsRequest:
         )
 
 
+def ungrouped(query: GroupedQuery, without: Groups | None = None) -> GroupedQuery:
+    """The same rows as one group, whatever `having` leaves out; `without` the rows of some groups."""
+    return replace(query, by=(), having=(), order=(), offset=0, include_total=False, outside=without)
+
+
 def parse_groups(group_by: str, query: QueryParams) -> GroupsRequest:
     """The question in the path and the query string; keys it does not know are ignored.
 
     Raises: InvalidRequest, UnknownName.
     """
-    asked = tuple(dict.fromkeys((group_by, *listed(query, "group_by"))))
+    return _parsed(registry.dimension(GENERATIONS, group_by).name, group_by, (), query)
+
+
+def parse_listing(listing: Listing, metadata_key: str, query: QueryParams) -> GroupsRequest:
+    """The question of a listing with a path of its own. Raises: InvalidRequest, UnknownName."""
+    return _parsed(listing.dimension + metadata_key, listing.key, listing.columns, query)
+
+
+def _parsed(first: str, named: str, columns: Iterable[str], query: QueryParams) -> GroupsRequest:
+    asked = tuple(dict.fromkeys((named, *listed(query, "group_by"))))
     if len(asked) > MOST_DIMENSIONS:
         raise InvalidRequest(f"group_by: at most {MOST_DIMENSIONS} dimensions at once, not {len(asked)}")
-    by = (registry.dimension(GENERATIONS, group_by).name, *(_dimension(name) for name in asked[1:]))
-    since, until = instants.parse_range(query.get(instants.MIN), query.get(instants.MAX), query.get(instants.ZONE))
+    by = (first, *(_dimension(name) for name in asked[1:]))
+    top = _top(query)
+    other = flag(query, "other", default=False)
+    if other and top is None:
+        raise InvalidRequest("other: goes with top, for example top=10&other=true")
     return GroupsRequest(
-        since=since,
-        until=until,
+        selection=parse_selection(query),
         asked=asked,
         by=by,
-        measures=_measures(listed(query, "columns")),
-        conditions=tuple(_conditions(query)),
+        measures=_measures((*columns, *listed(query, "columns"))),
         order=_order(query, dict(zip(asked, by, strict=True))),
-        page=parse_page(query.get("current_page"), query.get("page_size")),
-        include_total=_flag(query, "include_total", default=True),
-        workspaces=listed(query, "workspace_slug"),
-        as_known_at=_known_at(query),
+        page=Page(0, top) if top else parse_page(query.get("current_page"), query.get("page_size")),
+        include_total=flag(query, "include_total", default=True),
+        having=tuple(_having(query)),
+        totals=flag(query, "totals", default=False),
+        other=other,
     )
-
-
-def check_known(as_known_at: datetime | None, now: datetime) -> None:
-    """Nothing, when what is asked for can be known already. Raises: InvalidRequest for an instant to come."""
-    if as_known_at is not None and as_known_at > now:
-        raise InvalidRequest(f"{KNOWN_AT}: {as_known_at.isoformat()} has not come yet; what is known then is not known")
-
-
-def _known_at(query: QueryParams) -> datetime | None:
-    text = query.get(KNOWN_AT, "").strip()
-    return instants.parse_instant(KNOWN_AT, text) if text else None
-
-
-def listed(query: QueryParams, name: str) -> tuple[str, ...]:
-    """The values of a comma-separated parameter, also when it is given several times; blanks don't count."""
-    items = (item.strip() for value in query.getlist(name) for item in value.split(","))
-    return tuple(dict.fromkeys(item for item in items if item))
 
 
 def _dimension(name: str) -> str:
@@ -124,92 +142,36 @@ def _measures(columns: Iterable[str]) -> tuple[str, ...]:
 
 def _order(query: QueryParams, dimensions: dict[str, str]) -> tuple[Order, ...]:
     by = query.get("order_by", "").strip()
-    direction = query.get("order_by_type", "").strip().lower() or "desc"
-    if direction not in ("asc", "desc"):
-        raise InvalidRequest(f"order_by_type: '{direction[:40]}' is unknown; allowed: asc, desc")
+    direction = chosen(query, "order_by_type", DIRECTIONS)
+    toward = "asc" if direction == "asc" else "desc"
     if not by:
-        return (Order(COUNT, direction),)
+        return (Order(COUNT, toward),)
     if by in dimensions:
         by = dimension_of(GENERATIONS, dimensions[by]).key
-    return (Order(by, direction),)
+    return (Order(by, toward),)
 
 
-def _flag(query: QueryParams, name: str, *, default: bool) -> bool:
-    text = query.get(name, "").strip().lower()
+def _top(query: QueryParams) -> int | None:
+    text = query.get("top", "").strip()
     if not text:
-        return default
-    if text not in _TRUE | _FALSE:
-        raise InvalidRequest(f"{name}: '{text[:40]}' is not true or false")
-    return text in _TRUE
-
-
-def _conditions(query: QueryParams) -> Iterator[Condition]:
-    bounds: dict[str, Decimal | int | float] = {}
-    for filter_ in GENERATIONS.filters:
-        value = _filter_value(filter_, query)
-        if value is None:
-            continue
-        if isinstance(value, Decimal | int | float):
-            bounds[filter_.name] = value
-        yield Condition(filter_.name, value)
-    for name, least in bounds.items():
-        other = f"{name.removesuffix('_min')}_max"
-        if name.endswith("_min") and other in bounds and least > bounds[other]:
-            raise InvalidRequest(f"{name} ({least}) is more than {other} ({bounds[other]})")
-
-
-def _filter_value(filter_: Filter, query: QueryParams) -> FilterValue | None:
-    name = filter_.name
-    if filter_.operator in (Operator.AT_LEAST, Operator.AT_MOST):
-        text = query.get(name, "").strip()
-        return _number(filter_, text) if text else None
-    if filter_.operator is Operator.ALL_PAIRS:
-        return tuple(pair for text in query.getlist(name) for pair in _metadata(name, text)) or None
-    items = listed(query, name)
-    if filter_.operator is Operator.MODEL_OF_PROVIDER:
-        return tuple(_provider_model(name, item) for item in items) or None
-    if filter_.kind is Kind.INTEGER:
-        return tuple(_whole(name, item) for item in items) or None
-    return items or None
-
-
-def _number(filter_: Filter, text: str) -> int | float | Decimal:
-    if filter_.kind is Kind.INTEGER:
-        return _whole(filter_.name, text)
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise InvalidRequest(f"{filter_.name}: '{text[:40]}' is not a number") from None
-    if not number.is_finite():
-        raise InvalidRequest(f"{filter_.name}: '{text[:40]}' is not a number")
-    return number if filter_.kind is Kind.MONEY else float(number)
-
-
-def _whole(name: str, text: str) -> int:
-    if not _WHOLE.fullmatch(text):
-        raise InvalidRequest(f"{name}: '{text[:40]}' is not a whole number")
+        return None
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:20]) <= LARGEST_PAGE_SIZE:
+        raise InvalidRequest(f"top: '{text[:40]}' is not a whole number from 1 to {LARGEST_PAGE_SIZE}")
+    if query.get("current_page", "").strip() not in ("", "0"):
+        raise InvalidRequest("top: there is one page of it; leave current_page out")
     return int(text)
 
 
-def _metadata(name: str, text: str) -> Iterator[tuple[str, str]]:
-    if not text.strip():
-        return
-    try:
-        pairs = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise InvalidRequest(f'{name}: not JSON; send an object such as {{"team":"search"}}') from None
-    if not isinstance(pairs, dict):
-        raise InvalidRequest(f'{name}: not a JSON object such as {{"team":"search"}}')
-    for key, value in cast("dict[str, object]", pairs).items():
-        if not isinstance(value, str | int | float):
+def _having(query: QueryParams) -> Iterator[Having]:
+    numbers = {of.name: of for of in registry.public_measures(GENERATIONS) if of.kind in NUMBERS}
+    for item in listed(query, "having"):
+        read = _HAVING.fullmatch(item)
+        if read is None:
             raise InvalidRequest(
-                f"{name}.{key}: a text, a number or true/false, not {orjson.dumps(value).decode()[:40]}"
+                f"having: '{item[:60]}' is not a column, one of {' '.join(COMPARISONS)} and a number, "
+                "for example cost>=100,requests>10"
             )
-        yield key, value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _provider_model(name: str, item: str) -> tuple[str, str]:
-    provider, separator, model = item.partition(PROVIDER_MODEL_SEPARATOR)
-    if not (provider and separator and model):
-        raise InvalidRequest(f"{name}: '{item[:80]}' is not provider__model, for example openai__gpt-4o")
-    return provider, model
+        name, comparison, number = read.groups()
+        if name not in numbers:
+            raise InvalidRequest(f"having: '{name[:60]}' is unknown; allowed: {', '.join(numbers)}")
+        yield Having(name, next(each for each in COMPARISONS if each == comparison), Decimal(number))

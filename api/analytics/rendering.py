@@ -1,14 +1,17 @@
 """Groups as JSON: exact money, UTC instants, one object per group. Source: dataplane contract 1.6, 2.4."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 ROW_OBJECT = "analytics-group"
+OTHER, TOTALS, WORKSPACE_ID = "other", "totals", "workspace_id"
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 BLANK = ""
 """The key of a group without a value."""
 
@@ -25,15 +28,41 @@ def money(value: Decimal) -> orjson.Fragment:
     return orjson.Fragment(digits.rstrip("0").rstrip(".") if "." in digits else digits)
 
 
-def groups(rows: pa.Table, asked: Sequence[str], total: int | None) -> bytes:
-    """The envelope of a grouped answer. The first columns of `rows` are the dimensions, named as they were asked."""
-    names = [*asked, *rows.column_names[len(asked) :], "object"]
+def groups(
+    rows: pa.Table,
+    asked: Sequence[str],
+    total: int | None,
+    *,
+    other: pa.Table | None = None,
+    totals: pa.Table | None = None,
+    renamed: Mapping[str, str] = NO_NAMES,
+    workspace_ids: Mapping[str, str] | None = None,
+) -> bytes:
+    """The envelope of a grouped answer. The first columns of `rows` are the dimensions, named as they were asked.
+
+    `other` holds the rows of no listed group: a last line whose keys are null. `totals` holds all rows.
+    `workspace_ids` by slug: each line gets the one of its first key.
+    """
+    names = [*asked, *(renamed.get(name, name) for name in rows.column_names[len(asked) :]), "object"]
     columns = [
         _values(column, blank=BLANK if index < len(asked) else None) for index, column in enumerate(rows.columns)
     ]
     columns.append([ROW_OBJECT] * rows.num_rows)
+    if workspace_ids is not None:
+        names.insert(len(asked), WORKSPACE_ID)
+        columns.insert(len(asked), [workspace_ids.get(slug) for slug in columns[0]])
     data = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    return orjson.dumps({"object": "list", "total": total, "data": data})
+    if other is not None:
+        data.append({**dict.fromkeys(asked), **_only_line(other, renamed), "object": ROW_OBJECT, OTHER: True})
+    answer: dict[str, Any] = {"object": "list", "total": total, "data": data}
+    if totals is not None:
+        answer[TOTALS] = _only_line(totals, renamed)
+    return orjson.dumps(answer)
+
+
+def _only_line(rows: pa.Table, renamed: Mapping[str, str]) -> dict[str, Any]:
+    names = [renamed.get(name, name) for name in rows.column_names]
+    return {name: _values(column, blank=None)[0] for name, column in zip(names, rows.columns, strict=True)}
 
 
 def _values(column: pa.ChunkedArray, blank: str | None) -> list[Any]:

@@ -10,7 +10,8 @@ from typing import BinaryIO
 import orjson
 from starlette.datastructures import QueryParams
 
-from api.analytics.parameters import check_known, parse_groups
+from api.analytics.parameters import parse_groups
+from api.analytics.selection import check_known
 from api.cli.local import Local
 from api.cli.output import print_rows, stderr
 from warehouse.catalog.generations import GENERATIONS

@@ -6,7 +6,7 @@ from fastapi import Path, Query, Request, Response
 from pydantic import AwareDatetime
 
 from api.analytics import instants
-from api.analytics.parameters import listed
+from api.analytics.selection import listed
 from api.dependencies import Caller, Db, Now, Parts
 from api.paging import ListAnswer, Page, paged
 from api.permissions import needs

@@ -35,7 +35,23 @@ MODEL_CONFIGS = {
 OPEN = {"/health", "/v1/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"} | MODEL_CONFIGS
 """Everything that needs no key. A new entry here is a decision."""
 
+ANALYTICS = (
+    *("requests", "cost", "latency", "tokens", "users", "users/requests", "users-requests", "errors", "errors/rate"),
+    *("errors-rate", "errors/stacks", "errors-stack", "errors/status-codes", "errors-status-code", "requests/rescued"),
+    *("requests-rescued", "cache/hit-rate", "cache-hit-rate", "cache/latency", "cache-latency", "feedbacks"),
+    *("feedbacks/scores", "feedbacks/score", "feedbacks/weighted", "feedbacks/ai-models"),
+)
+"""Graphs by both SDKs' paths. Source: dataplane contract 2.1."""
+
 EXPECTED = {
+    **{("GET", f"/v1/analytics/graphs/{path}"): [{"analytics.view"}] for path in ANALYTICS},
+    ("GET", "/v1/analytics/summary/cache"): [{"analytics.view"}],
+    ("GET", "/v1/analytics/summary/overview"): [{"analytics.view"}],
+    ("GET", "/v1/analytics/groups/users"): [{"analytics.view"}],
+    ("GET", "/v1/analytics/groups/ai-models"): [{"analytics.view"}],
+    ("GET", "/v1/analytics/groups/workspaces"): [{"analytics.view"}],
+    ("GET", "/v1/analytics/groups/metadata/{metadataKey:path}"): [{"analytics.view"}],
+    ("GET", "/v1/analytics/catalog"): [{"analytics.view"}],
     ("GET", "/v1/analytics/groups/{groupBy}"): [{"analytics.view"}],
     ("GET", "/v1/logs/groups/{groupBy}"): [{"analytics.view"}, {"logs.list"}],
     ("POST", "/v1/ingest/generations"): [{"logs.write"}],

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from starlette.datastructures import QueryParams
 
-from api.analytics.parameters import check_known, parse_groups
+from api.analytics.parameters import parse_groups
+from api.analytics.selection import check_known
 from api.errors import InvalidRequest
 from warehouse.errors import InvalidInput
 from warehouse.query.scope import TenantScope

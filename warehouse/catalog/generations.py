@@ -222,7 +222,7 @@ MEASURES = (
     Measure("latency_count", _INT, call("GL_COUNT_IF", _known("response_time")), "Requests with a response time.", Unit.REQUESTS, additive=True, internal=True),
     Measure("successes", _INT, call("GL_COUNT_IF", _OK.copy()), "Requests that succeeded.", Unit.REQUESTS, additive=True, internal=True),
     Measure("error_count", _INT, call("GL_COUNT_IF", exp.Not(this=_OK.copy())), "Requests that failed.", Unit.REQUESTS, additive=True),
-    Measure("cache_hits", _INT, call("GL_COUNT_IF", _HIT), "Requests that a gateway cache answered.", Unit.REQUESTS, additive=True, internal=True),
+    Measure("cache_hits", _INT, call("GL_COUNT_IF", _HIT), "Requests that a gateway cache answered.", Unit.REQUESTS, additive=True),
     Measure("cache_lookups", _INT, call("GL_COUNT_IF", _CACHE_ON), "Requests that asked a gateway cache.", Unit.REQUESTS, additive=True, internal=True),
     Measure("simple_hits", _INT, call("GL_COUNT_IF", _HITS["simple"]), "Requests that the exact cache answered.", Unit.REQUESTS, additive=True, since=7),
     Measure("semantic_hits", _INT, call("GL_COUNT_IF", _HITS["semantic"]), "Requests that the semantic cache answered.", Unit.REQUESTS, additive=True, since=7),

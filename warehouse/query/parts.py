@@ -80,12 +80,25 @@ def _of_rows(query: Question, keys: Keys, parts: Sequence[Measure], windows: Seq
     own = [
         exp.Null() if part.through else named(f"{query.dataset.name}.{part.name}", part.expression) for part in parts
     ]
-    key_values = keys.of(query.dataset.time_column)
-    rows = _select(key_values, parts, own)
+    read = [part.expression for part in parts if not part.through]
+    if not keys.and_all:
+        return _grouped(_read(query, _select(_row_keys(query, keys), parts, own), read, windows), keys.sets())
+    tree = _select(keys.names(), parts, own).from_(_keyed_rows(query, keys, read, windows), copy=False)
+    return _grouped(tree, keys.sets())
+
+
+def _keyed_rows(query: Question, keys: Keys, read: Sequence[exp.Expr], windows: Sequence[Window]) -> exp.Expr:
+    """The rows with their keys as columns: ClickHouse cannot group by several sets of expressions (26.9, code 10)."""
+    columns = [column(name) for name in _columns_of(query, read)]
+    rows = exp.select(*_aliased(_row_keys(query, keys)), *columns, copy=False)
+    return _read(query, rows, read, windows).subquery("keyed", copy=False)
+
+
+def _read(query: Question, tree: exp.Select, read: Sequence[exp.Expr], windows: Sequence[Window]) -> exp.Select:
+    """The tree over the question's rows within the windows; `read` is what it reads beside its keys."""
     where = [conditions.within_windows(query.dataset.time_column, windows), *restrictions(query)]
-    read = [*where, *key_values, *(part.expression for part in parts if not part.through)]
-    rows = rows.where(*where, copy=False).from_(_source(query, read, windows), copy=False)
-    return _grouped(rows, keys.sets())
+    source = _source(query, [*where, *dimension_keys(query), *read], windows)
+    return tree.where(*where, copy=False).from_(source, copy=False)
 
 
 def _of_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Split) -> exp.Select:
@@ -97,14 +110,11 @@ def _of_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Spl
 
 def _of_traces(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
     """The parts that look into feedbacks: each trace counts once per group, however many of its requests are in it."""
-    where = [conditions.within_windows(query.dataset.time_column, windows), *restrictions(query)]
     has_feedback = exp.In(this=column("trace_id"), query=exp.Subquery(this=_feedback_traces(query)))
-    values = [exp.alias_(value, f"k{index}") for index, value in enumerate(keys.of(query.dataset.time_column))]
-    traces = exp.select(
-        *values, exp.alias_(column("trace_id"), _TRACE), _named(call("GL_COUNT"), "requests"), copy=False
-    )
-    traces = traces.from_(scan(query.dataset.name, *windows), copy=False).where(*where, has_feedback, copy=False)
-    traces = _grouped(traces, keys.sets(exp.column(_TRACE)))
+    rows = exp.select(*_aliased(_row_keys(query, keys)), exp.alias_(column("trace_id"), _TRACE), copy=False)
+    rows = _read(query, rows, [column("trace_id")], windows).where(has_feedback, copy=False)
+    traces = exp.select(*keys.names(), exp.column(_TRACE), _named(call("GL_COUNT"), "requests"), copy=False)
+    traces = _grouped(traces.from_(rows.subquery("keyed", copy=False), copy=False), keys.sets(exp.column(_TRACE)))
     own = [part.expression.copy() if part.through else exp.Null() for part in parts]
     plain = Keys(keys.of, keys.count)
     tree = _select(plain.names(), parts, own).from_(traces.subquery("traces", copy=False), copy=False)
@@ -153,9 +163,16 @@ def _merge(part: Measure) -> str:
 
 
 def _select(keys: Sequence[exp.Expr], parts: Sequence[Measure], values: Sequence[exp.Expr]) -> exp.Select:
-    of_keys = [exp.alias_(key, f"k{index}") for index, key in enumerate(keys)]
     of_parts = [exp.alias_(value, f"m_{part.name}") for part, value in zip(parts, values, strict=True)]
-    return exp.select(*of_keys, *of_parts, copy=False)
+    return exp.select(*_aliased(keys), *of_parts, copy=False)
+
+
+def _aliased(keys: Sequence[exp.Expr]) -> list[exp.Expr]:
+    return [exp.alias_(key, f"k{index}") for index, key in enumerate(keys)]
+
+
+def _row_keys(query: Question, keys: Keys) -> Sequence[exp.Expr]:
+    return keys.of(query.dataset.time_column)
 
 
 def _grouped(tree: exp.Select, sets: Sequence[exp.Expr]) -> exp.Select:
@@ -170,9 +187,13 @@ def _source(query: Question, read: Sequence[exp.Expr], windows: Sequence[Window]
     """The rows, or what was known of them."""
     if query.as_known_at is None:
         return scan(query.dataset.name, *windows)
-    names = {node.name for tree in read for node in tree.find_all(exp.Column)}
-    kept = [column.name for column in query.dataset.columns if column.name in names]
+    kept = _columns_of(query, [*read, column(query.dataset.time_column)])
     return known_rows(query.as_known_at, query.scope, windows, kept).subquery("known", copy=False)
+
+
+def _columns_of(query: Question, read: Sequence[exp.Expr]) -> list[str]:
+    names = {node.name for tree in read for node in tree.find_all(exp.Column)}
+    return [column.name for column in query.dataset.columns if column.name in names]
 
 
 def _key(dataset: Dataset, name: str) -> exp.Expr:
