@@ -65,6 +65,8 @@ def _by_text(url: URL, mode: TlsMode | None, text: str) -> str:
         return _wrong_authority("certificate verify failed")
     if "client certificate" in lower or "certificate required" in lower or "handshake failure" in lower:
         return "it requires a client certificate; set DB_SSL_CERT and DB_SSL_KEY."
+    if "unknown ca" in lower or "eof occurred" in lower:
+        return "it hung up on us: it does not accept the client certificate (DB_SSL_CERT) that it was shown."
     if "no encryption" in lower or "ssl off" in lower or "insecure transport" in lower:
         return _needs_tls()
     if "password authentication failed" in lower:

@@ -86,16 +86,16 @@ def _for_libpq(
     mode: TlsMode, authority: Pem | None, certificate: Pem | None, key: Pem | None, opened: ExitStack
 ) -> dict[str, Any]:
     arguments: dict[str, Any] = {"sslmode": _LIBPQ_MODES[mode]}
+    if mode.verifies:
+        _trusting(authority)  # libpq would say later, and less
+        if authority is None:
+            arguments["sslrootcert"] = _system_authorities()
     given = {"sslrootcert": authority, "sslcert": certificate, "sslkey": key}
     if any(pem is not None and pem.is_content for pem in given.values()):
         folder = _private_folder(opened)
         arguments |= {name: _as_file(pem, folder / f"{name}.pem") for name, pem in given.items() if pem is not None}
     else:
         arguments |= {name: str(pem) for name, pem in given.items() if pem is not None}
-    if mode.verifies:
-        _trusting(authority)  # libpq would say later, and less
-        if authority is None:
-            arguments["sslrootcert"] = _system_authorities()
     return arguments
 
 

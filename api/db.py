@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from api.database_refusals import refusal
 from api.database_settings import DatabaseTls, TlsMode, parsed
 from api.database_tls import connect_arguments
-from api.written import WATCHERS, WatchedSession, Watcher
+from api.written import TURN_OF, WATCHERS, WatchedSession, Watcher
 from warehouse.errors import ConfigurationError
 
 NAMING = {
@@ -47,6 +47,8 @@ _LOCK_WAITS = {
 POOL_SIZE, POOL_OVERFLOW = 10, 30
 """Together the threads that serve requests, so that none waits for a connection."""
 WRITES = "gateledger_writes"
+_LOST_RACES = frozenset({1213, 1020, "40001", "40P01"})
+"""Deadlocks, and rows that changed under a snapshot: the numbers of MySQL and MariaDB, the states of PostgreSQL."""
 
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -114,6 +116,8 @@ class Database:
             connect_args=arguments,
             **({} if is_sqlite else {"isolation_level": "READ COMMITTED"}),
         )
+        self._takes_turns = is_sqlite
+        """Its writers wait for each other anyway."""
         self._writing_engine = self.engine.execution_options(**{WRITES: True})
         if is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
@@ -129,15 +133,21 @@ class Database:
         except DBAPIError as error:
             raise ConfigurationError(str((error.orig or error).args[-1])) from error
 
-    def session(self, *, writes: bool) -> Session:
-        """A session that touches the database at its first statement; the caller ends it."""
+    def session(self, *, writes: bool, organisation_id: str | None = None) -> Session:
+        """A session that touches the database at its first statement; the caller ends it.
+
+        Those that write the same organisation take turns, from the first statement to the commit.
+        """
+        info: dict[str, Any] = {WATCHERS: self.watchers}
+        if writes and not self._takes_turns:
+            info[TURN_OF] = organisation_id
         bind = self._writing_engine if writes else self.engine
-        return WatchedSession(bind, expire_on_commit=False, info={WATCHERS: self.watchers})
+        return WatchedSession(bind, expire_on_commit=False, info=info)
 
     @contextmanager
-    def transaction(self, *, writes: bool = True) -> Generator[Session]:
+    def transaction(self, *, writes: bool = True, organisation_id: str | None = None) -> Generator[Session]:
         """A session that commits when the block ends well and rolls back when it doesn't."""
-        with self.session(writes=writes) as session, session.begin():
+        with self.session(writes=writes, organisation_id=organisation_id) as session, session.begin():
             yield session
 
     @contextmanager
@@ -150,6 +160,12 @@ class Database:
         """Give every connection back."""
         self.engine.dispose()
         self._opened.close()
+
+
+def lost_a_race(error: DBAPIError) -> bool:
+    """Whether the database undid a transaction in favour of another one, so that it may be tried again."""
+    code = getattr(error.orig, "sqlstate", None) or next(iter(getattr(error.orig, "args", ())), None)
+    return code in _LOST_RACES
 
 
 def _with_driver(url: str | URL) -> URL:

@@ -13,7 +13,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -208,6 +208,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(IntegrityError, _integrity_error)
+    app.add_exception_handler(DataError, _data_error)
     app.add_exception_handler(DBAPIError, _database_error)
     app.add_exception_handler(PoolTimeout, _database_error)
 
@@ -269,6 +270,11 @@ def describe(problems: Sequence[Any]) -> str:
 def _integrity_error(_request: Request, error: Exception) -> Response:
     logger.warning("a constraint refused a write", exc_info=error)
     return answer("This conflicts with something that exists already.", Code.CONFLICT)
+
+
+def _data_error(_request: Request, error: Exception) -> Response:
+    logger.warning("the database cannot hold a value", exc_info=error)
+    return answer("Invalid request. A value is too long, or has a character that cannot be stored.", Code.INVALID)
 
 
 def _database_error(_request: Request, error: Exception) -> Response:

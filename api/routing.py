@@ -8,29 +8,37 @@ Prefixes: routes live under `/v1`. `/v2/x`, `/albus/v1/x` and `/albus/v2/x` are 
 before it is matched, so that no route is registered twice. Source: dataplane contract 1.1, controlplane contract 0.2.
 """
 
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
 from api.audit import Recorded, Trail, recorded
 from api.authentication import caller_of
+from api.db import Database, lost_a_race
 from api.errors import ErrorAnswer, Forbidden, body_over
 from api.feature_flags import Feature
 from api.permissions import Permission
+from api.principal import Principal
 
 if TYPE_CHECKING:
     from api.services import Services
+
+logger = logging.getLogger("api.routing")
 
 BASE = "/v1"
 ALIASES = ("/v2",)
 FRONTEND = "/albus"
 """The frontend strips this before it passes a request on; without a frontend it is ours to strip."""
+ATTEMPTS = 3
+"""Of one request whose transaction the database undoes for another's."""
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Handler = Callable[..., Any]
@@ -164,12 +172,9 @@ class Gate(APIRoute):
                 if trail is not None:
                     await trail.read_rest(request.receive)
                 raise
-            state.work = work = Work(services, writes=request.method not in READING_METHODS)
-            try:
-                response = await handle(_limited(request, limit_bytes, trail))
-                await work.commit()
-            finally:
-                work.close()
+            # What is not audited takes records or asks questions: it writes no table, so nobody need wait for it.
+            writes = records is not None and request.method not in READING_METHODS
+            response = await _in_one_transaction(services, handle, _limited(request, limit_bytes, trail), writes=writes)
             if trail is not None:
                 trail.made(bytes(response.body))
             return response
@@ -177,17 +182,40 @@ class Gate(APIRoute):
         return pass_gate
 
 
+async def _in_one_transaction(
+    services: "Services", handle: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, *, writes: bool
+) -> Response:
+    """The handler's answer, once what it did is committed; done again when the database preferred another one."""
+    principal: Principal | None = getattr(request.state, "principal", None)
+    for attempt in range(1, ATTEMPTS + 1):
+        work = Work(services.database, principal, writes=writes)
+        request.state.work = work
+        try:
+            response = await handle(request)
+            await work.commit()
+        except DBAPIError as error:
+            if attempt == ATTEMPTS or not lost_a_race(error):
+                raise
+            logger.info("a transaction lost a race and is tried again", extra={"attempt": attempt})
+        else:
+            return response
+        finally:
+            work.close()
+    raise AssertionError("the last attempt answers or raises")
+
+
 class Work:
     """The transaction of one request: begun by the first statement, committed at the edge, else rolled back."""
 
-    def __init__(self, services: "Services", *, writes: bool) -> None:
-        self._services, self._writes = services, writes
+    def __init__(self, database: Database, principal: Principal | None, *, writes: bool) -> None:
+        self._database, self._writes = database, writes
+        self._organisation_id = principal.organisation_id if principal else None
         self._session: Session | None = None
 
     @property
     def session(self) -> Session:
         if self._session is None:
-            self._session = self._services.database.session(writes=self._writes)
+            self._session = self._database.session(writes=self._writes, organisation_id=self._organisation_id)
         return self._session
 
     async def commit(self) -> None:

@@ -7,11 +7,15 @@ statement that updates in bulk) counts as a write to every organisation.
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from sqlalchemy import event
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy import column, event, select, table
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 EVERY_ORGANISATION = "*"
 WATCHERS = "watchers"
+TURN_OF = "turn_of"
+"""Key of the organisation whose writers take turns, where the database itself lets writers run side by side."""
+_ORGANISATIONS = table("organisations", column("id"))
 _WRITTEN, _ANNOUNCED = "written", "announced"
 
 
@@ -28,13 +32,24 @@ class Watcher(Protocol):
 
 
 class WatchedSession(Session):
-    """A session whose commits are seen by the watchers in `info["watchers"]`."""
+    """A session whose commits are seen by the watchers in `info[WATCHERS]`, and that waits for its turn to write.
+
+    What is read and then written back in one transaction, a setting in a JSON column or a count against a limit, would
+    else be lost or exceeded when two do it at once. `info[TURN_OF]` names the organisation whose turn it is.
+    """
 
 
 def _organisation_of(row: Any) -> str:
     if getattr(row, "__tablename__", None) == "organisations":
         return row.id
     return getattr(row, "organisation_id", None) or EVERY_ORGANISATION
+
+
+def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    organisation_id = session.info.get(TURN_OF)
+    if organisation_id is not None and not transaction.nested:
+        turn = select(_ORGANISATIONS.c.id).where(_ORGANISATIONS.c.id == organisation_id)
+        connection.execute(turn.with_for_update(key_share=True))
 
 
 def _after_flush(session: Session, _context: Any) -> None:
@@ -71,6 +86,7 @@ def _tell(session: Session, what: Callable[[Watcher], None]) -> None:
         what(watcher)
 
 
+event.listen(WatchedSession, "after_begin", _after_begin)
 event.listen(WatchedSession, "after_flush", _after_flush)
 event.listen(WatchedSession, "do_orm_execute", _do_execute)
 event.listen(WatchedSession, "before_commit", _before_commit)

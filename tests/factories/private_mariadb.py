@@ -44,6 +44,7 @@ def _start(folder: Path, *, options: tuple[str, ...]) -> Server:
 
 
 def _prepare(socket: Path) -> None:
+    socket.stat()  # the driver would leave a socket open on a path that does not exist yet
     with as_root(socket) as connection, connection.cursor() as cursor:
         for statement in (
             f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'",

@@ -128,11 +128,11 @@ def test_a_key_cannot_point_at_a_workspace_of_another_organisation(tmp_path: Pat
         assert "hide_parameters" in str(error.value), "an error must not show the values of a statement"
 
 
-def test_writers_wait_for_each_other(tmp_path: Path) -> None:
+def test_writers_of_an_organisation_take_turns(tmp_path: Path) -> None:
     with installed(tmp_path) as here:
 
         def rename(number: int) -> None:
-            with here.database.transaction() as session:
+            with here.database.transaction(organisation_id=here.first.organisation_id) as session:
                 row = session.get(Workspace, here.first.workspace_id)
                 assert row is not None
                 row.name = f"{row.name}{number}"
@@ -161,6 +161,7 @@ def test_instants_come_back_as_they_were_in_utc(tmp_path: Path) -> None:
             session.add(row)
 
 
+@pytest.mark.one_database
 def test_sqlite_is_durable_and_enforces_foreign_keys(tmp_path: Path) -> None:
     with installed(tmp_path) as here, here.database.engine.connect() as connection:
         pragmas = {
@@ -169,6 +170,7 @@ def test_sqlite_is_durable_and_enforces_foreign_keys(tmp_path: Path) -> None:
     assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2}
 
 
+@pytest.mark.one_database
 def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
     with installed(tmp_path) as here:
         path = tmp_path / "gateledger.db"
