@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, StringConstraints
 
 from api.limits.schemas import RateLimitAnswer, UsageLimitAnswer
-from api.text import Line, Name, Text
+from api.text import Line, Name, Text, one_line
 
 MOST_METADATA = 100
 MOST_GUARDRAILS = 100
@@ -18,7 +18,7 @@ WorkspaceRole = Annotated[
     # Older answers wrote `ws-member`, and clients may send back what they read.
     BeforeValidator(lambda role: role.removeprefix(LEGACY_ROLE_PREFIX) if isinstance(role, str) else role),
 ]
-Icon = Annotated[Line, StringConstraints(max_length=LONGEST_ICON)]
+Icon = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_ICON), AfterValidator(one_line)]
 Guardrails = Annotated[list[Name], Field(max_length=MOST_GUARDRAILS)]
 
 

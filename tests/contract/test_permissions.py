@@ -32,7 +32,10 @@ MODEL_CONFIGS = {
 }
 """Gateways read prices without a key. Source: dataplane contract 5.1."""
 
-OPEN = {"/health", "/v1/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"} | MODEL_CONFIGS
+INVITES = {"/v1/invites/{token}/accept"}
+"""Who is invited has no key yet; the token in the path is the secret."""
+
+OPEN = {"/health", "/v1/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"} | MODEL_CONFIGS | INVITES
 """Everything that needs no key. A new entry here is a decision."""
 
 ANALYTICS = (
@@ -75,6 +78,11 @@ EXPECTED = {
             ("GET", "/{user_id}", "read"),
             ("PUT", "/{user_id}", "update"),
             ("DELETE", "/{user_id}", "delete"),
+            ("POST", "/invites", "create"),
+            ("GET", "/invites", "list"),
+            ("GET", "/invites/{invite_id}", "read"),
+            ("DELETE", "/invites/{invite_id}", "delete"),
+            ("POST", "/invites/{invite_id}/resend", "create"),
         )
     },
     **{
