@@ -24,7 +24,7 @@ from api.permissions import KeyKind, Permission
 from api.rights import ADMIN, EVERYTHING, OWNER, Visibility, effective_scopes, visibility
 from api.security_settings.service import resolved
 from api.users.rows import OrganisationMember, User
-from api.workspaces.rows import Workspace, WorkspaceMember
+from api.workspaces.rows import ARCHIVED, Workspace, WorkspaceMember
 from api.written import EVERY_ORGANISATION
 
 KEY_HEADER = "x-portkey-api-key"
@@ -109,7 +109,7 @@ def resolve(session: Session, key_hash: str, now: datetime) -> Principal:
     if found is None:
         raise Unauthorised
     key, of_organisation, overrides, slug, workspace_status, own, status, role, workspace_role, email = found
-    stranded = key.workspace_id is not None and workspace_status != ACTIVE
+    stranded = key.workspace_id is not None and workspace_status in {None, ARCHIVED}
     left = key.user_id is not None and status != ACTIVE
     if stranded or left:
         raise Unauthorised

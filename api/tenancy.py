@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from api.api_keys.rows import ApiKey
 from api.errors import Forbidden
 from api.permissions import KeyKind
-from api.principal import ACTIVE, Principal
+from api.principal import Principal
 from api.settings import AdminKeyScope
 from api.workspaces import service as workspaces
+from api.workspaces.rows import ARCHIVED
 from warehouse.ingest.ownership import Ownership
 from warehouse.query.scope import OwnRows, TenantScope
 
@@ -40,7 +41,7 @@ def _place(
         return TenantScope(principal.organisation_id, frozenset({principal.workspace_slug}))
     if references:
         named = [workspaces.find(session, principal.organisation_id, reference) for reference in references]
-        if any(one.status != ACTIVE for one in named) and not principal.is_organisation_admin:
+        if any(one.status == ARCHIVED for one in named) and not principal.is_organisation_admin:
             raise Forbidden
         return TenantScope(principal.organisation_id, frozenset(one.slug for one in named))
     if when_unnamed is AdminKeyScope.DEFAULT_WORKSPACE:

@@ -27,7 +27,7 @@ from api.jwt.settings import INLINE, URL
 from api.organisations.rows import Organisation
 from api.permissions import KeyKind
 from api.principal import Principal
-from api.workspaces.rows import Workspace
+from api.workspaces.rows import ARCHIVED, Workspace
 
 ACTIVE = "active"
 LONGEST_HEADER = 4096
@@ -125,7 +125,7 @@ def _principal(session: Session, organisation: Organisation, claims: Claims, tok
     workspace = session.scalars(
         select(Workspace).where(Workspace.organisation_id == organisation.id, Workspace.slug == claims.workspace_slug)
     ).first()
-    if workspace is None or workspace.status != ACTIVE:
+    if workspace is None or workspace.status == ARCHIVED:
         raise TokenOutOfReach("Workspace Not Found", organisation_id=organisation.id)
     return Principal(
         kind=KeyKind.WORKSPACE_SERVICE,

@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from api.db import Base
 from api.organisations.rows import ID_LENGTH
 
+ARCHIVED = "archived"
+"""The one status that ends a workspace: an exhausted one still answers, and takes in what its gateway did."""
+
 
 class Workspace(Base):
     """A part of an organisation, with its own keys and rows. `(organisation_id, id)` is what others refer to."""

@@ -10,11 +10,10 @@ from sqlalchemy.orm import Session
 from api.errors import Forbidden, InvalidRequest, NotFound
 from api.identifiers import SLUG, new_id, new_slug
 from api.organisations.rows import Organisation
-from api.workspaces.rows import Workspace, WorkspaceMember
+from api.workspaces.rows import ARCHIVED, Workspace, WorkspaceMember
 from warehouse.ingest.ownership import Ownership
 
 WORKSPACE_ROLES = ("admin", "manager", "member")
-ACTIVE = "active"
 LONGEST_NAME = 255
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -98,7 +97,7 @@ def default_of(session: Session, organisation_id: str) -> Workspace:
     """The default workspace of an organisation. Raises: NotFound."""
     found = session.scalars(
         select(Workspace)
-        .where(Workspace.organisation_id == organisation_id, Workspace.is_default, Workspace.status == ACTIVE)
+        .where(Workspace.organisation_id == organisation_id, Workspace.is_default, Workspace.status != ARCHIVED)
         .order_by(Workspace.created_at, Workspace.id)
         .limit(1)
     ).first()
@@ -116,11 +115,11 @@ def ownership_of(session: Session, organisation_id: str | None = None, workspace
     """
     organisation = _organisation(session, organisation_id)
     owner = find(session, organisation.id, workspace) if workspace else default_of(session, organisation.id)
-    active = select(Workspace.organisation_id, Workspace.slug).where(Workspace.status == ACTIVE)
+    in_use = select(Workspace.organisation_id, Workspace.slug).where(Workspace.status != ARCHIVED)
     if organisation_id is not None:
-        active = active.where(Workspace.organisation_id == organisation_id)
+        in_use = in_use.where(Workspace.organisation_id == organisation_id)
     known: dict[str, set[str]] = {organisation.id: set()}
-    for organisation_of_row, slug in session.execute(active):
+    for organisation_of_row, slug in session.execute(in_use):
         known.setdefault(organisation_of_row, set()).add(slug)
     return Ownership(
         organisation_id=organisation.id,
