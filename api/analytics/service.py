@@ -109,4 +109,4 @@ def _other(asking: Asking, query: GroupedQuery, answer: GroupedAnswer) -> Any:
 def _workspace_ids(asking: Asking) -> Mapping[str, str]:
     """The id of each workspace of the caller's organisation, by slug; archived ones too."""
     own = select(Workspace.slug, Workspace.id).where(Workspace.organisation_id == asking.principal.organisation_id)
-    return dict(asking.session.execute(own).tuples().all())
+    return {row.slug: row.id for row in asking.session.execute(own)}

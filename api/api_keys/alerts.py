@@ -43,8 +43,8 @@ def recipients(session: Session, row: ApiKey) -> dict[str, str]:
     )
     found = session.execute(
         query.where(OrganisationMember.role.in_(OVER_ALL) | User.id.in_(concerned) | User.id.in_(leads))
-    ).tuples()
-    return dict.fromkeys(row.alert_emails or (), "") | dict(found.all())
+    )
+    return dict.fromkeys(row.alert_emails or (), "") | {person.email: person.first_name for person in found}
 
 
 def _tell(session: Session, mailer: Mailer, row: ApiKey, template: Template, more: dict[str, str]) -> None:
