@@ -184,7 +184,10 @@ def require_grantable(principal: "Principal", kind: KeyKind, scopes: Iterable[st
     """
     missing = frozenset(scopes) - principal.scopes
     family = f"{kind.value.replace('-', '_')}_api_keys"
-    if kind is not KeyKind.ORGANISATION_SERVICE and {f"{family}.create", f"{family}.update"} & principal.scopes:
+    if (
+        kind is not KeyKind.ORGANISATION_SERVICE
+        and {f"{family}.{verb}" for verb in ("create", "update", "rotate")} & principal.scopes
+    ):
         missing = frozenset(scope for scope in missing if principal.kind in HOLDERS.get(scope, frozenset(KeyKind)))
     if missing:
         raise Forbidden(f"You cannot grant scopes that you do not hold: {', '.join(sorted(missing))}")

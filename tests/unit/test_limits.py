@@ -83,7 +83,7 @@ def test_nothing_clears(nothing: Any) -> None:
         ({"next_usage_reset_at": "0001-01-01T00:00:00+14:00"}, "outside of the calendar"),
         (
             {"limit": 5},
-            "unknown field 'limit'; allowed: type, credit_limit, alert_threshold, periodic_reset, periodic_reset_days, n",
+            "unknown field 'limit'; allowed: type, credit_limit, alert_threshold, periodic_reset, periodic_reset_days",
         ),
         ({"credit_limit\ud800": 5}, "unknown field"),
     ],
