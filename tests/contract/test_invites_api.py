@@ -1,4 +1,4 @@
-"""Invites over HTTP: shapes, filters, one use of a token, what is granted, mails, tenants."""
+"""Invites over HTTP: shapes, filters, one use of a token, mails."""
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +12,6 @@ from api.api_keys.rows import ApiKey
 from api.api_keys.service import hash_of
 from api.invites.rows import Invite
 from api.mail.settings import MailSettings
-from api.metadata_schema import API_KEY_SCHEMA
-from api.permissions import KeyKind, scopes_of
 from api.users.rows import User
 from api.workspaces.rows import Workspace
 from tests.factories.app import NOW, Installation, installed, serving
@@ -276,118 +274,6 @@ class TestAccepting:
         told = invited(tenant, email=other.email("x"), first_name="Eve")
         assert accept(tenant, token_of(told), {"first_name": "Eve"}).json()["user_id"] == user_id
         assert other.get(f"/v1/admin/users/{user_id}")["first_name"] == "Ada"
-
-
-class TestGranting:
-    def test_only_scopes_that_the_caller_may_give(self, tenant: Tenant) -> None:
-        workspace = tenant.workspace()
-        body = {
-            "email": tenant.email("x"),
-            "role": "member",
-            "workspaces": [{"id": workspace.id, "role": "member"}],
-            "workspace_api_key_details": {"scopes": ["logs.view"]},
-        }
-        inviting = {"organisation_users.create"}
-        making = {"workspace_user_api_keys.create"}
-        assert refused(tenant.call("POST", INVITES, body, key=tenant.key(inviting)))[:2] == (403, "AB03")
-        status, code, message = refused(tenant.call("POST", INVITES, body, key=tenant.key(inviting | making)))
-        assert (status, code) == (403, "AB03")
-        assert "logs.view" in message
-        assert tenant.call("POST", INVITES, body, key=tenant.key(inviting | making | {"logs.view"})).status_code == 200
-
-    @pytest.mark.parametrize(
-        ("change", "said"),
-        [
-            ({"role": "owner"}, "role: Input should be 'admin' or 'member'"),
-            ({"role": None}, "role"),
-            ({"email": "nobody"}, "email: 'nobody' is not an e-mail address"),
-            ({"email": "a@b.example\r\nBcc: c@d.example"}, "is not an e-mail address"),
-            ({"email": "a@b.example, c@d.example"}, "is not an e-mail address"),
-            ({"email": "a\u0000@b.example"}, "is not an e-mail address"),
-            ({"first_name": "a\nb"}, "first_name: must not contain control"),
-            ({"workspaces": [{"id": "x", "role": "owner"}]}, "workspaces.0.role"),
-            ({"workspaces": [{"role": "member"}]}, "workspaces.0.id: Field required"),
-            ({"workspace_api_key_details": {"scopes": ["logs.view"]}}, "name the workspaces"),
-        ],
-    )
-    def test_what_is_wrong_is_told(self, tenant: Tenant, change: dict[str, Any], said: str) -> None:
-        body = {"email": tenant.email("x"), "role": "member", **change}
-        status, code, message = refused(tenant.call("POST", INVITES, body))
-        assert (status, code) == (400, "AB01")
-        assert said in message
-        assert tenant.get(INVITES)["total"] == 0
-
-    @pytest.mark.parametrize(
-        ("details", "said"),
-        [
-            ({"scopes": ["everything"]}, "Unknown scope of a workspace-user key 'everything'"),
-            ({"scopes": ["workspace_user_api_keys.create"]}, "Unknown scope"),
-            ({"scopes": "logs.view"}, "workspace_api_key_details.scopes"),
-            ({}, "workspace_api_key_details.scopes: Field required"),
-            ({"scopes": [], "expiry": "2026-01-01T00:00:00Z"}, "workspace_api_key_details.expiry: must be in the fut"),
-            ({"scopes": [], "metadata": {"a": 1}}, "workspace_api_key_details.metadata.a"),
-            ({"scopes": [], "metadata": {"stage": "x"}}, "workspace_api_key_details.metadata.stage: 'x' is not one of"),
-        ],
-    )
-    def test_what_is_wrong_with_keys_is_told(self, tenant: Tenant, details: dict[str, Any], said: str) -> None:
-        schema = {"type": "object", "properties": {"stage": {"enum": ["dev"]}}}
-        tenant.settings(settings={API_KEY_SCHEMA: schema})
-        body = {
-            "email": tenant.email("x"),
-            "role": "member",
-            "workspaces": [{"id": tenant.workspace().id, "role": "member"}],
-            "workspace_api_key_details": details,
-        }
-        status, code, message = refused(tenant.call("POST", INVITES, body))
-        assert (status, code) == (400, "AB01")
-        assert said in message
-
-    def test_one_open_invite_per_person(self, tenant: Tenant) -> None:
-        told = invited(tenant)
-        body = {"email": told["email"], "role": "member"}
-        assert refused(tenant.call("POST", INVITES, body))[:2] == (409, "AB07")
-        tenant.call("DELETE", f"{INVITES}/{told['id']}")
-        assert tenant.call("POST", INVITES, body).status_code == 200
-
-    def test_workspaces_twice_archived_or_elsewhere(self, tenant: Tenant) -> None:
-        workspace, other = tenant.workspace(), new_tenant(tenant.here, tenant.client)
-        body = {"email": tenant.email("x"), "role": "member"}
-        twice = [{"id": workspace.id, "role": "member"}, {"id": workspace.slug, "role": "admin"}]
-        assert refused(tenant.call("POST", INVITES, {**body, "workspaces": twice}))[:2] == (400, "AB01")
-        theirs = [{"id": other.workspace().id, "role": "member"}]
-        assert refused(tenant.call("POST", INVITES, {**body, "workspaces": theirs}))[:2] == (403, "AB03")
-        tenant.call("DELETE", f"/v1/admin/workspaces/{workspace.id}")
-        assert refused(tenant.call("POST", INVITES, {**body, "workspaces": twice[:1]}))[:2] == (403, "AB03")
-
-    def test_people_from_scim_are_invited_there(self, tenant: Tenant) -> None:
-        told = invited(tenant)
-        tenant.settings(settings={"scim_organisation_provisioning": True})
-        body = {"email": tenant.email("x"), "role": "member"}
-        path = f"{INVITES}/{told['id']}"
-        for answer in (
-            tenant.call("POST", INVITES, body),
-            tenant.call("POST", f"{path}/resend"),
-            tenant.call("DELETE", path),
-            accept(tenant, token_of(told)),
-        ):
-            assert refused(answer)[:2] == (403, "AB03")
-        assert tenant.get(path)["status"] == "pending"
-
-    def test_others_invites(self, tenant: Tenant) -> None:
-        theirs = invited(new_tenant(tenant.here, tenant.client))
-        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/resend")):
-            assert refused(tenant.call(method, f"{INVITES}/{theirs['id']}{path}"))[:2] == (403, "AB03")
-            assert refused(tenant.call(method, f"{INVITES}/absent{path}"))[:2] == (404, "AB08")
-
-    @pytest.mark.parametrize("kind", [KeyKind.WORKSPACE_SERVICE, KeyKind.WORKSPACE_USER])
-    def test_workspace_keys_invite_nobody(self, tenant: Tenant, kind: KeyKind) -> None:
-        workspace = tenant.workspace()
-        key = tenant.service_key(workspace) if kind is KeyKind.WORKSPACE_SERVICE else tenant.person(
-            "p", workspace, "admin"
-        )[1]  # fmt: skip
-        body = {"email": tenant.email("x"), "role": "member"}
-        assert refused(tenant.call("POST", INVITES, body, key=key))[:2] == (403, "AB03")
-        assert "organisation_users.create" not in scopes_of(kind)
 
 
 class TestMails:
