@@ -2,24 +2,22 @@
 
 import base64
 import json
-import ssl
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from joserfc import jws
 from joserfc.jwk import RSAKey
+
+from tests.factories.smtp_server import authority_in
 
 
 @cache
@@ -94,8 +92,8 @@ class KeyServer:
 @contextmanager
 def key_server(folder: Path) -> Generator[KeyServer]:
     """A server of a key set on a free port, with a certificate of its own authority."""
-    certificate, key = _certificate(folder)
-    served = KeyServer("", certificate)
+    authority = authority_in(folder)
+    served = KeyServer("", authority.ca_file)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -111,9 +109,7 @@ def key_server(folder: Path) -> Generator[KeyServer]:
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = authority.server.wrap_socket(server.socket, server_side=True)
     server.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that goes away is no news
     served.url = f"https://127.0.0.1:{server.server_address[1]}/keys"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -124,26 +120,3 @@ def key_server(folder: Path) -> Generator[KeyServer]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "keys")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_path, key_path = folder / "keys.crt", folder / "keys.key"
-    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate_path, key_path
