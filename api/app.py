@@ -19,6 +19,7 @@ from api.model_configs import routes as model_configs
 from api.operations import routes as operations
 from api.organisations import routes as organisations
 from api.pricing import routes as pricing
+from api.route_index import RouteIndex
 from api.routing import Router, gates
 from api.services import Services, running
 from api.settings import ApiSettings
@@ -67,13 +68,15 @@ def create_app(
         title="gateledger",
         version=openapi.VERSION,
         description=openapi.DESCRIPTION,
-        routes=list(
-            gates(
-                ROUTERS,
-                body_limit_bytes=settings.request_limit_bytes,
-                large_body_limit_bytes=settings.ingest_limit_bytes,
+        routes=[
+            RouteIndex(
+                gates(
+                    ROUTERS,
+                    body_limit_bytes=settings.request_limit_bytes,
+                    large_body_limit_bytes=settings.ingest_limit_bytes,
+                )
             )
-        ),
+        ],
         # FastAPI's documentation pages load their scripts from a CDN; the document itself is at /openapi.json.
         docs_url=None,
         redoc_url=None,

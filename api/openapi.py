@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.permissions import PUBLIC
 from api.principal import KEY_HEADER
+from api.route_index import served
 from api.routing import Router
 
 VERSION = version("gateledger")
@@ -49,7 +50,7 @@ def install(app: FastAPI) -> None:
 def build(app: FastAPI) -> dict[str, Any]:
     """The document of an app. FastAPI's own 422 is taken out: a bad request is a 400 in the one error shape."""
     document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes, summary=None
+        title=app.title, version=app.version, description=app.description, routes=served(app.routes), summary=None
     )
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -10,7 +10,10 @@ before it is matched, so that no route is registered twice. Source: dataplane co
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import Request, Response
@@ -147,7 +150,7 @@ class Gate(APIRoute):
         extra = {"x-gateledger-permission": permission.described(), **(options.pop("openapi_extra", None) or {})}
         if permission.public:
             extra["security"] = []
-        super().__init__(path, endpoint, openapi_extra=extra, **options)
+        super().__init__(path, _committing(endpoint), openapi_extra=extra, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -190,6 +193,7 @@ async def _in_one_transaction(
     for attempt in range(1, ATTEMPTS + 1):
         work = Work(services.database, principal, writes=writes)
         request.state.work = work
+        token = _work.set(work)
         try:
             response = await handle(request)
             await work.commit()
@@ -200,8 +204,26 @@ async def _in_one_transaction(
         else:
             return response
         finally:
+            _work.reset(token)
             work.close()
     raise AssertionError("the last attempt answers or raises")
+
+
+_work: ContextVar["Work"] = ContextVar("work")
+
+
+def _committing(endpoint: Handler) -> Handler:
+    """The handler, which commits in the thread that it ran in: going to a thread once more costs more than most do."""
+    if iscoroutinefunction(endpoint):
+        return endpoint
+
+    @wraps(endpoint)
+    def handle(*arguments: Any, **named: Any) -> Any:
+        answer = endpoint(*arguments, **named)
+        _work.get().commit_here()
+        return answer
+
+    return handle
 
 
 class Work:
@@ -218,8 +240,13 @@ class Work:
             self._session = self._database.session(writes=self._writes, organisation_id=self._organisation_id)
         return self._session
 
+    def commit_here(self) -> None:
+        """Commit when there is something to."""
+        if self._session is not None and self._session.in_transaction():
+            self._session.commit()
+
     async def commit(self) -> None:
-        """Commit, away from the event loop, when there is something to."""
+        """Commit, away from the event loop, what the handler has not (one that is async, or what was read since)."""
         if self._session is not None and self._session.in_transaction():
             await run_in_threadpool(self._session.commit)
 

@@ -1,16 +1,21 @@
-"""Logs as one JSON object per line, each with the id of the request it belongs to."""
+"""Logs as one JSON object per line, each with the id of the request it belongs to and no secret in it."""
 
 import logging
 import sys
-from typing import Any, TextIO
+import traceback
+from datetime import UTC, datetime
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
 
+from api.masking import masked
 from warehouse.errors import ConfigurationError
 
 QUIET = ("uvicorn.access", "httpx", "botocore", "alembic")
 """Loggers whose lines repeat ours or tell of every small step."""
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+"""What every record has; the rest was given by who logs."""
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -19,22 +24,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     if number is None:
         raise ConfigurationError(f"GATELEDGER_LOG_LEVEL: unknown level '{level}'; allowed: DEBUG, INFO, WARNING, ERROR")
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[
-                structlog.contextvars.merge_contextvars,
-                structlog.stdlib.add_logger_name,
-                structlog.stdlib.add_log_level,
-                structlog.stdlib.ExtraAdder(),
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-            ],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(serializer=_line),
-            ],
-        )
-    )
+    handler.setFormatter(Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
@@ -45,5 +35,23 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
-def _line(event: Any, **_options: Any) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+class Lines(logging.Formatter):
+    """A record as a line. What the request is known by stands in the context (`structlog.contextvars`)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: dict[str, Any] = {
+            "event": record.getMessage(),
+            **structlog.contextvars.get_contextvars(),
+            "logger": record.name,
+            "level": record.levelname.lower(),
+            **{name: value for name, value in vars(record).items() if name not in _USUAL},
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            event["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        return orjson.dumps(redacted(event), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def redacted(event: dict[str, Any]) -> dict[str, Any]:
+    """The event without secrets: by name, and by their look in messages and tracebacks. The last step before a line."""
+    return cast("dict[str, Any]", masked(event))

@@ -1,17 +1,21 @@
 """`gateledger serve`, `pipelines` and `up`: the API, Dagster, and both."""
 
 import os
+import signal
 import sys
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import typer
 
 from api.cli.output import stderr
 from api.cli.processes import Server, run_together
+from api.operations.settings import SHARED_FOLDER
 
 if TYPE_CHECKING:
     from api.cli.local import Local
@@ -40,16 +44,35 @@ def serve(
 
     with closing(Local()) as local:
         local.prepare()
+        operations = local.settings.operations
     stderr.print(f"API: http://{host}:{port}  (health: /health, OpenAPI: /openapi.json)", highlight=False)
-    uvicorn.run(
-        "api.app:from_environment",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_config=None,
-        access_log=False,
-    )
+    # The server raises the signal that stopped it once more when it has stopped; an asked-for stop is no failure.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    with _shared_metrics(workers):
+        uvicorn.run(
+            "api.app:from_environment",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Whose word counts for an address is ours to say (GATELEDGER_TRUSTED_PROXIES).
+            proxy_headers=False,
+            timeout_graceful_shutdown=operations.stop_timeout_s,
+        )
+
+
+@contextmanager
+def _shared_metrics(workers: int) -> Generator[None]:
+    """A folder by which several workers share their numbers; one worker needs none."""
+    if workers == 1 or os.environ.get(SHARED_FOLDER):
+        yield
+        return
+    with TemporaryDirectory(prefix="gateledger-metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        yield
 
 
 def pipelines(

@@ -17,7 +17,6 @@ from prometheus_client.registry import Collector
 from warehouse.ingest.spool import Spool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 UNMATCHED = "none"
 """The route of requests that no route fits: their paths are anything, and would make as many series."""
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -11,8 +11,9 @@ from api.audit import KIND, Audit
 from api.client_address import Proxies
 from api.db import Database
 from api.operations.audit_drain import AuditDrain
-from api.operations.metrics import SHARED_FOLDER, Metrics
+from api.operations.metrics import Metrics
 from api.operations.refusals import Refusals
+from api.operations.settings import SHARED_FOLDER
 from api.operations.stopping import Stopping
 from warehouse.engines.base import Engine
 from warehouse.ingest.spool import Spool

@@ -5,6 +5,9 @@ from pydantic_settings import BaseSettings
 
 from warehouse.settings import ENVIRONMENT
 
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which the Prometheus client hears that several processes share their numbers, and where."""
+
 
 class OperationsSettings(BaseSettings):
     """How the service is watched, guarded and stopped."""
