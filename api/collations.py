@@ -4,13 +4,14 @@ Whatever collation a database was made with, our tables get the binary one: on M
 (those of earlier releases before a migration refers to them), on PostgreSQL after the migrations.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import MetaData, inspect
 from sqlalchemy import types as sqltypes
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import CreateTable, DDLElement
+from sqlalchemy.schema import AddConstraint, CreateTable, DDLElement, DropConstraint
 from sqlalchemy.sql.compiler import DDLCompiler
 
 from api.tables import METADATA
@@ -19,6 +20,7 @@ CHARSET = "utf8mb4"
 _MARIADB, _MYSQL, _MYSQL_OLD = "utf8mb4_nopad_bin", "utf8mb4_0900_bin", "utf8mb4_bin"
 _FIRST_WITH_0900_BIN = (8, 0, 17)
 _POSTGRESQL = "C"
+_OF_MYSQL = frozenset({"mysql", "mariadb"})
 
 
 def collation_of(dialect: Any) -> str:
@@ -29,10 +31,10 @@ def collation_of(dialect: Any) -> str:
 
 
 class ConvertTable(DDLElement):
-    """A table of MySQL or MariaDB in the binary collation."""
+    """A table of MySQL or MariaDB in another collation."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, collation: str) -> None:
+        self.name, self.collation = name, collation
 
 
 class CollateColumn(DDLElement):
@@ -40,13 +42,6 @@ class CollateColumn(DDLElement):
 
     def __init__(self, table: str, column: str, type_: sqltypes.TypeEngine[Any]) -> None:
         self.table, self.column, self.type = table, column, type_
-
-
-class CheckForeignKeys(DDLElement):
-    """Whether this session of MySQL checks foreign keys; it doesn't while both ends of one change their collation."""
-
-    def __init__(self, *, checks: bool) -> None:
-        self.checks = checks
 
 
 @compiles(CreateTable, "mysql")
@@ -59,7 +54,7 @@ def _create_table(element: CreateTable, compiler: DDLCompiler, **kw: Any) -> str
 @compiles(ConvertTable)
 def _convert_table(element: ConvertTable, compiler: DDLCompiler, **_kw: Any) -> str:
     name = compiler.preparer.quote(element.name)
-    return f"ALTER TABLE {name} CONVERT TO CHARACTER SET {CHARSET} COLLATE {collation_of(compiler.dialect)}"
+    return f"ALTER TABLE {name} CONVERT TO CHARACTER SET {CHARSET} COLLATE {element.collation}"
 
 
 @compiles(CollateColumn)
@@ -69,26 +64,40 @@ def _collate_column(element: CollateColumn, compiler: DDLCompiler, **_kw: Any) -
     return f'ALTER TABLE {table} ALTER COLUMN {column} TYPE {type_} COLLATE "{_POSTGRESQL}"'
 
 
-@compiles(CheckForeignKeys)
-def _check_foreign_keys(element: CheckForeignKeys, _compiler: DDLCompiler, **_kw: Any) -> str:
-    return "SET SESSION FOREIGN_KEY_CHECKS = " + ("1" if element.checks else "0")
-
-
 def collate_tables(connection: Connection) -> None:
     """MySQL and MariaDB: tables that an earlier release made in another collation get ours."""
-    if connection.dialect.name not in {"mysql", "mariadb"}:
+    if connection.dialect.name not in _OF_MYSQL:
         return
     wanted = collation_of(connection.dialect)
     options = inspect(connection).get_multi_table_options(filter_names=sorted(METADATA.tables))
     names = [name for (_schema, name), given in options.items() if _collation_in(given) not in {wanted, None}]
-    if not names:
+    if names:
+        convert_tables(connection, names, wanted)
+
+
+def convert_tables(connection: Connection, names: Iterable[str], collation: str) -> None:
+    """MySQL and MariaDB: tables get a collation; what refers to them is taken away for that time."""
+    found = MetaData()
+    found.reflect(connection, only=lambda name, _: name in METADATA.tables)
+    references = [reference for table in found.sorted_tables for reference in table.foreign_key_constraints]
+    for reference in references:
+        connection.execute(DropConstraint(reference))
+    for name in sorted(names):
+        connection.execute(ConvertTable(name, collation))
+    for reference in references:
+        connection.execute(AddConstraint(reference))
+
+
+def restore_references(connection: Connection) -> None:
+    """MySQL and MariaDB: what a process took away to convert a table, and died before it gave it back."""
+    if connection.dialect.name not in _OF_MYSQL:
         return
-    connection.execute(CheckForeignKeys(checks=False))
-    try:
-        for name in sorted(names):
-            connection.execute(ConvertTable(name))
-    finally:
-        connection.execute(CheckForeignKeys(checks=True))
+    kept = inspect(connection).get_multi_foreign_keys(filter_names=sorted(METADATA.tables))
+    for table in METADATA.sorted_tables:
+        known = {tuple(reference["constrained_columns"]) for reference in kept.get((None, table.name), ())}
+        for reference in table.foreign_key_constraints:
+            if tuple(reference.column_keys) not in known:
+                connection.execute(AddConstraint(reference))
 
 
 def collate_columns(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from api.collations import collate_columns, collate_tables
+from api.collations import collate_columns, collate_tables, restore_references
 from api.db import Database
 from warehouse.errors import ConfigurationError
 
@@ -45,6 +45,7 @@ def upgrade(database: Database) -> bool:
             config.attributes["connection"] = connection
             collate_tables(connection)
             command.upgrade(config, "head")
+            restore_references(connection)
             collate_columns(connection)
         finally:
             _unlock(connection)
