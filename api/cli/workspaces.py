@@ -10,7 +10,7 @@ from api.cli.output import print_fields, print_json, print_rows
 if TYPE_CHECKING:
     from api.workspaces.rows import Workspace
 
-workspaces = typer.Typer(no_args_is_help=True, help="List and create the workspaces of the organisation.")
+workspaces = typer.Typer(no_args_is_help=True, help="List, create and archive the workspaces of the organisation.")
 
 
 def register(cli: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def create(
 
 @workspaces.command("list")
 def list_(json_: bool = typer.Option(False, "--json", help="One JSON object on stdout.")) -> None:
-    """The workspaces of the organisation, oldest first."""
+    """The workspaces of the organisation, archived ones too, oldest first."""
     from sqlalchemy import select
 
     from api.cli.local import Local
@@ -64,5 +64,35 @@ def list_(json_: bool = typer.Option(False, "--json", help="One JSON object on s
         print_rows("Workspaces", rows, ["name", "slug", "id", "status"])
 
 
+@workspaces.command("archive")
+def archive(
+    workspace: str = typer.Argument(help="Slug or UUID."),
+    force: bool = typer.Option(False, "--force", help="Also when it still holds things that would end with it."),
+    json_: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Archive a workspace: its keys are revoked, its requests stay in the analytics."""
+    from api.cli.local import Local
+    from api.workspaces import archiving, service
+
+    local = Local()
+    owner = local.ownership()
+    with local.session(writes=True) as session:
+        found = service.find(session, owner.organisation_id, workspace)
+        if found.status != archiving.ARCHIVED:
+            archiving.archive(session, found, now=datetime.now(UTC), is_forced=force)
+        fields = _fields(found)
+    if json_:
+        print_json(fields)
+    else:
+        print_fields("Workspace", fields)
+
+
 def _fields(workspace: "Workspace") -> dict[str, object]:
-    return {"id": workspace.id, "slug": workspace.slug, "name": workspace.name, "status": workspace.status}
+    from api.workspaces.matching import shown_name
+
+    return {
+        "id": workspace.id,
+        "slug": workspace.slug,
+        "name": shown_name(workspace),
+        "status": workspace.status,
+    }

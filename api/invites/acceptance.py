@@ -23,7 +23,7 @@ from api.security_settings.service import effective_settings
 from api.users.administration import require_managed_here
 from api.users.rows import User
 from api.users.service import find_or_create, join_organisation
-from api.workspaces.rows import Workspace
+from api.workspaces.rows import ARCHIVED, Workspace
 from api.workspaces.service import add_member
 
 ACTIVE = "active"
@@ -101,7 +101,7 @@ def _places(session: Session, invite: Invite) -> list[tuple[Workspace, str]]:
     found = session.scalars(
         select(Workspace)
         .where(Workspace.organisation_id == invite.organisation_id, Workspace.id.in_(roles))
-        .where(Workspace.status != "archived")
+        .where(Workspace.status != ARCHIVED)
         .order_by(Workspace.created_at, Workspace.id)
     )
     return [(workspace, roles[workspace.id]) for workspace in found]

@@ -27,10 +27,10 @@ from api.users.administration import require_managed_here
 from api.users.rows import OrganisationMember, User
 from api.users.service import place_of
 from api.workspaces import service as workspaces
+from api.workspaces.rows import ARCHIVED
 
 LIFETIME = timedelta(days=7)
 PENDING, CANCELLED, ACCEPTED, EXPIRED = "pending", "cancelled", "accepted", "expired"
-ACTIVE = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _places(session: Session, caller: Principal, wanted: list[InvitedTo]) -> lis
     for one in wanted:
         require_assignable(caller, one.role)
         workspace = workspaces.find(session, caller.organisation_id, one.id)
-        if workspace.status != ACTIVE or caller.workspace_id not in {None, workspace.id}:
+        if workspace.status == ARCHIVED or caller.workspace_id not in {None, workspace.id}:
             raise Forbidden
         if workspace.id in roles:
             raise InvalidRequest(f"workspaces: '{one.id}' is named twice")

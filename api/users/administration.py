@@ -16,7 +16,7 @@ from api.security_settings.service import organisation_settings
 from api.users.rows import OrganisationMember, User
 from api.users.schemas import UserChanges
 from api.users.service import Person, place_of
-from api.workspaces.rows import Workspace, WorkspaceMember
+from api.workspaces.rows import ARCHIVED, Workspace, WorkspaceMember
 
 PROVISIONED = "scim_organisation_provisioning"
 OWNER = "owner"
@@ -60,7 +60,7 @@ def workspaces_of(session: Session, organisation_id: str, user_ids: Collection[s
             select(WorkspaceMember.user_id, Workspace.slug)
             .join(Workspace, Workspace.id == WorkspaceMember.workspace_id)
             .where(WorkspaceMember.organisation_id == organisation_id, WorkspaceMember.user_id.in_(user_ids))
-            .where(Workspace.status != "archived")
+            .where(Workspace.status != ARCHIVED)
             .order_by(Workspace.created_at, Workspace.id)
         )
         for user_id, slug in found:

@@ -1,14 +1,14 @@
 """Workspaces made, listed, read and changed by a caller who may. Source: controlplane contract 2.4."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from api.errors import Conflict, Forbidden, InvalidRequest
+from api.errors import Forbidden, InvalidRequest
 from api.limits import service as limits
 from api.limits.schemas import WORKSPACE_UNITS, parse_rate_limits, parse_usage_limits
 from api.listing import page_of
@@ -16,15 +16,17 @@ from api.metadata_schema import WORKSPACE_SCHEMA, conforming
 from api.organisations.rows import Organisation
 from api.paging import Page
 from api.principal import Principal
-from api.security_settings.service import change_workspace
+from api.security_settings.service import change_workspace, effective, effective_settings
 from api.workspaces import service
 from api.workspaces.matching import clean_name, name_holds, name_is
 from api.workspaces.members import add
-from api.workspaces.rows import Workspace
+from api.workspaces.rows import ARCHIVED, Workspace
 from api.workspaces.schemas import NewMember, NewWorkspace, WorkspaceChanges, WorkspaceDefaults
 
-ACTIVE, EXHAUSTED, ARCHIVED = "active", "exhausted", "archived"
+ACTIVE, EXHAUSTED = "active", "exhausted"
 STATUSES = (ACTIVE, ARCHIVED)
+_FOR_MANAGERS = frozenset({"debug_log"})
+"""Settings that managers may change; whether they do is a setting of the organisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,6 @@ def find(session: Session, caller: Principal, reference: str, *, is_written: boo
 def create(session: Session, caller: Principal, wanted: NewWorkspace, now: datetime) -> Workspace:
     """A new workspace with its members. Raises: InvalidRequest, Conflict (the slug)."""
     icon = wanted.icon or None
-    if wanted.slug and _is_taken(session, caller.organisation_id, wanted.slug):
-        raise Conflict(f"slug: a workspace '{wanted.slug}' exists already")
     workspace = service.create(
         session,
         organisation_id=caller.organisation_id,
@@ -111,7 +111,7 @@ def update(session: Session, caller: Principal, reference: str, wanted: Workspac
     _write_limits(workspace, wanted, now)
     if wanted.reset_usage:
         reset_usage(workspace, now)
-    _require_may_set(caller, said)
+    _require_may_set(organisation, workspace, caller, _said(wanted))
     change_workspace(organisation, workspace, _said(wanted), workspace_role=caller.workspace_role)
     if said:
         workspace.last_updated_at = now
@@ -127,26 +127,32 @@ def reset_usage(workspace: Workspace, now: datetime) -> None:
     _reactivate(workspace)
 
 
-def _require_may_set(caller: Principal, said: Collection[str]) -> None:
-    # Whoever is held back by a security setting must not be able to lift it.
-    is_led = caller.user_id is None or caller.is_organisation_admin or caller.workspace_role == "admin"
-    if "security_settings" in said and not is_led:
-        raise Forbidden("security_settings: are for admins of the workspace or the organisation")
+def _require_may_set(
+    organisation: Organisation, workspace: Workspace, caller: Principal, given: Mapping[str, Any]
+) -> None:
+    """Nothing, when the caller may set this. Raises: Forbidden.
+
+    Whoever is held back by a setting must not be able to lift it. Sending back what was read changes nothing.
+    """
+    if caller.user_id is None or caller.is_organisation_admin or caller.workspace_role == "admin":
+        return
+    counting = {
+        "security_settings": effective(organisation, workspace),
+        "settings": effective_settings(organisation, workspace),
+    }
+    for field, values in given.items():
+        named = cast("Mapping[str, Any]", values) if isinstance(values, Mapping) else {}
+        is_changed = any(
+            name not in _FOR_MANAGERS and counting[field].get(name) != value for name, value in named.items()
+        )
+        if values is None or is_changed:
+            raise Forbidden(f"{field}: is for admins of the workspace or the organisation")
 
 
 def _said(wanted: NewWorkspace | WorkspaceChanges) -> dict[str, Any]:
     return {
         name: getattr(wanted, name) for name in ("security_settings", "settings") if name in wanted.model_fields_set
     }
-
-
-def _is_taken(session: Session, organisation_id: str, slug: str) -> bool:
-    return (
-        session.scalar(
-            select(Workspace.id).where(Workspace.organisation_id == organisation_id, Workspace.slug == slug).limit(1)
-        )
-        is not None
-    )
 
 
 def _write_defaults(organisation: Organisation, workspace: Workspace, wanted: WorkspaceDefaults | None) -> None:

@@ -13,9 +13,7 @@ from sqlalchemy.orm import Session
 from api.api_keys.rows import ApiKey
 from api.errors import Conflict, InvalidRequest
 from api.workspaces.matching import shown_name
-from api.workspaces.rows import Workspace
-
-ARCHIVED = "archived"
+from api.workspaces.rows import ARCHIVED, Workspace
 
 
 @dataclass(frozen=True, slots=True)

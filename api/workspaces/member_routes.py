@@ -1,7 +1,7 @@
 """`/admin/workspaces/{workspace_id}/users`, and the same under `/workspaces`. Source: controlplane contract 2.5."""
 
 from api.aliases import serve_also
-from api.dependencies import Caller, Db, Now
+from api.dependencies import Caller, Db, Now, Trail
 from api.listing import AdminPage, Filter, one_of
 from api.organisations.rows import Organisation
 from api.paging import ListAnswer
@@ -25,9 +25,13 @@ MEMBERS = "/admin/workspaces/{workspace_id}/users"
     summary="Make people of the organisation members of a workspace",
     response_model=Nothing,
 )
-def add_members(workspace_id: Reference, wanted: NewMembers, caller: Caller, session: Db, now: Now) -> Nothing:
+def add_members(
+    workspace_id: Reference, wanted: NewMembers, caller: Caller, session: Db, now: Now, trail: Trail
+) -> Nothing:
     """All of them, or none. A member with that role already stays as it is."""
     workspace = administration.find(session, caller, workspace_id, is_written=True)
+    trail.workspace(workspace.id)
+    trail.resource(id_=workspace.id)
     members.add(session, caller, workspace, members.wanted_of(wanted), now)
     return Nothing()
 
@@ -77,10 +81,17 @@ def get_member(workspace_id: Reference, user_id: Reference, caller: Caller, sess
     response_model=Nothing,
 )
 def update_member(
-    workspace_id: Reference, user_id: Reference, wanted: MemberChanges, caller: Caller, session: Db, now: Now
+    workspace_id: Reference,
+    user_id: Reference,
+    wanted: MemberChanges,
+    caller: Caller,
+    session: Db,
+    now: Now,
+    trail: Trail,
 ) -> Nothing:
     """Nobody gives or takes a role above the own one."""
     workspace = administration.find(session, caller, workspace_id, is_written=True)
+    trail.workspace(workspace.id)
     members.change(session, caller, workspace, user_id, wanted.role, now)
     return Nothing()
 
@@ -92,9 +103,12 @@ def update_member(
     summary="Remove a member from a workspace",
     response_model=Nothing,
 )
-def remove_member(workspace_id: Reference, user_id: Reference, caller: Caller, session: Db, now: Now) -> Nothing:
+def remove_member(
+    workspace_id: Reference, user_id: Reference, caller: Caller, session: Db, now: Now, trail: Trail
+) -> Nothing:
     """The member's keys in the workspace are revoked."""
     workspace = administration.find(session, caller, workspace_id, is_written=True)
+    trail.workspace(workspace.id)
     members.remove(session, caller, workspace, user_id, now)
     return Nothing()
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body
 
 from api.aliases import serve_also
-from api.dependencies import Caller, Db, Now
+from api.dependencies import Caller, Db, Now, Trail
 from api.listing import AdminPage, Filter, one_of, some_of
 from api.organisations.rows import Organisation
 from api.paging import ListAnswer
@@ -16,6 +16,7 @@ from api.users.schemas import Nothing
 from api.workspaces import administration, archiving, rendering
 from api.workspaces.administration import ACTIVE, STATUSES, Wanted
 from api.workspaces.members import everybody
+from api.workspaces.rows import Workspace
 from api.workspaces.schemas import Deletion, NewWorkspace, WorkspaceAnswer, WorkspaceChanges, WorkspaceDetail
 
 router = Router("workspaces")
@@ -30,10 +31,12 @@ NAME_FORMATS = ("plain", "display")
     summary="Make a workspace",
     response_model=WorkspaceDetail,
 )
-def create_workspace(wanted: NewWorkspace, caller: Caller, session: Db, now: Now) -> WorkspaceDetail:
+def create_workspace(wanted: NewWorkspace, caller: Caller, session: Db, now: Now, trail: Trail) -> WorkspaceDetail:
     """The new workspace."""
     organisation = session.get_one(Organisation, caller.organisation_id)
-    return rendering.detail(organisation, administration.create(session, caller, wanted, now))
+    workspace = administration.create(session, caller, wanted, now)
+    _told(trail, workspace)
+    return rendering.detail(organisation, workspace)
 
 
 @router.get(
@@ -81,11 +84,13 @@ def get_workspace(workspace_id: Reference, caller: Caller, session: Db, name_for
     response_model=WorkspaceDetail,
 )
 def update_workspace(
-    workspace_id: Reference, wanted: WorkspaceChanges, caller: Caller, session: Db, now: Now
+    workspace_id: Reference, wanted: WorkspaceChanges, caller: Caller, session: Db, now: Now, trail: Trail
 ) -> WorkspaceDetail:
     """What is left out stays, null clears."""
     organisation = session.get_one(Organisation, caller.organisation_id)
-    return rendering.detail(organisation, administration.update(session, caller, workspace_id, wanted, now))
+    workspace = administration.update(session, caller, workspace_id, wanted, now)
+    _told(trail, workspace)
+    return rendering.detail(organisation, workspace)
 
 
 @router.delete(
@@ -100,13 +105,21 @@ def delete_workspace(
     caller: Caller,
     session: Db,
     now: Now,
+    trail: Trail,
     wanted: Annotated[Deletion | None, Body()] = None,
 ) -> Nothing:
     """Refused while it holds what must be deleted first, unless `force_delete` is true."""
     workspace = administration.find(session, caller, workspace_id, is_written=True)
+    _told(trail, workspace)
     asked = wanted or Deletion()
     archiving.archive(session, workspace, now=now, name=asked.name or None, is_forced=bool(asked.force_delete))
     return Nothing()
+
+
+def _told(trail: Trail, workspace: Workspace) -> None:
+    # The path may name it by its slug; the audit log is asked by ids.
+    trail.workspace(workspace.id)
+    trail.resource(id_=workspace.id)
 
 
 serve_also(router, "/admin/workspaces", "/workspaces")

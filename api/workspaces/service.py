@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from api.errors import Forbidden, InvalidRequest, NotFound
+from api.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from api.identifiers import SLUG, new_id, new_slug
 from api.organisations.rows import Organisation
 from api.workspaces.rows import ARCHIVED, Workspace, WorkspaceMember
@@ -29,7 +29,7 @@ def create(
     created_by: str | None = None,
     is_default: bool = False,
 ) -> Workspace:
-    """A new workspace; its slug is made from the name when none is given. Raises: InvalidRequest."""
+    """A new workspace; its slug is made from the name when none is given. Raises: InvalidRequest, Conflict."""
     name = name.strip()
     if not name or len(name) > LONGEST_NAME:
         raise InvalidRequest(f"name: a workspace needs a name of 1 to {LONGEST_NAME} characters")
@@ -38,6 +38,8 @@ def create(
     if slug is not None and _UUID.fullmatch(slug):
         # It could be the id of another workspace, and either addresses one.
         raise InvalidRequest("slug: must not look like a UUID")
+    if slug is not None and _is_taken(session, organisation_id, slug):
+        raise Conflict(f"slug: a workspace '{slug}' exists already")
     workspace = Workspace(
         id=new_id(),
         organisation_id=organisation_id,
@@ -52,6 +54,11 @@ def create(
     session.add(workspace)
     session.flush()
     return workspace
+
+
+def _is_taken(session: Session, organisation_id: str, slug: str) -> bool:
+    query = select(Workspace.id).where(Workspace.organisation_id == organisation_id, Workspace.slug == slug)
+    return session.scalar(query.limit(1)) is not None
 
 
 def add_member(session: Session, workspace: Workspace, user_id: str, role: str, *, now: datetime) -> WorkspaceMember:

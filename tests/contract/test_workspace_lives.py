@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -67,6 +68,17 @@ class TestSettings:
         assert refused(tenant.call("PUT", path, body, key=manager))[:2] == (403, "AB03")
         assert tenant.call("PUT", path, body, key=admin).status_code == 200
 
+    def test_managers_set_no_rules_for_keys(self, tenant: Tenant) -> None:
+        tenant.settings(workspace_overrides={"api_keys": True, "logs": True})
+        workspace = tenant.workspace()
+        manager = tenant.person("manager", workspace, "manager")[1]
+        path = f"{WORKSPACES}/{workspace.id}"
+        for body in ({"user_api_key_count": 9}, {"debug_log": 0, "user_api_key_max_ttl": 5}, None):
+            assert refused(tenant.call("PUT", path, {"settings": body}, key=manager))[:2] == (403, "AB03")
+        read = tenant.get(path, key=manager)["settings"]
+        assert tenant.call("PUT", path, {"settings": {**read, "debug_log": 0}}, key=manager).status_code == 200
+        assert tenant.get(path)["settings"]["debug_log"] == 0
+
     def test_roles_that_may_edit_a_workspace(self, tenant: Tenant) -> None:
         workspace = tenant.workspace()
         path, body = f"{WORKSPACES}/{workspace.id}", {"description": "x", "usage_limits": [{"credit_limit": 5}]}
@@ -122,3 +134,35 @@ class TestDeleting:
             archiving.archive(session, row, now=NOW, is_forced=True, holdings=blocking)
             assert row.status == "archived"
             assert archiving.what_blocks(session, row, blocking) == []
+
+
+class TestTrail:
+    def test_the_audit_log_names_the_workspace_by_its_id(
+        self, tenant: Tenant, app: tuple[Installation, TestClient]
+    ) -> None:
+        workspace = tenant.workspace()
+        ada = tenant.member("ada")
+        path = f"{WORKSPACES}/{workspace.slug}"
+        assert tenant.call("PUT", path, {"description": "x"}).status_code == 200
+        assert tenant.call("POST", f"{path}/users", {"user_id": ada, "role": "member"}).status_code == 200
+        assert tenant.call("DELETE", f"{path}/users/{ada}").status_code == 200
+        assert tenant.call("DELETE", path).status_code == 200
+        records = recorded(tenant, workspace.id, 4)
+        assert {(one["method"], one["action"], one["resource_type"], one["resource_id"]) for one in records} == {
+            ("PUT", "update", "workspaces", workspace.id),
+            ("POST", "create", "workspaces", workspace.id),
+            ("DELETE", "delete", "workspaces", ada),
+            ("DELETE", "delete", "workspaces", workspace.id),
+        }
+
+
+def recorded(tenant: Tenant, workspace_id: str, count: int) -> list[dict[str, Any]]:
+    """The audit records of a workspace, once so many are loaded."""
+    span = "start_time=2026-01-01T00:00:00Z&end_time=2026-12-31T00:00:00Z"
+    end = monotonic() + 20
+    while True:
+        records = tenant.get(f"/v1/audit-logs?{span}&workspace_id={workspace_id}")["records"]
+        if len(records) >= count:
+            return records
+        assert monotonic() < end, records
+        sleep(0.05)
