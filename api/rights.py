@@ -105,6 +105,8 @@ class Visibility:
     """False: only rows that its own user's keys made."""
     log_bodies: bool = True
     log_metadata: bool = True
+    analytics: bool = True
+    """False: no analytics by any of their routes, also those that a right to logs opens."""
 
 
 EVERYTHING = Visibility()
@@ -157,6 +159,7 @@ def visibility(
         all_data=security_settings[f"{who}ViewAllData"],
         log_bodies=security_settings[f"{who}ViewLogs"],
         log_metadata=security_settings[f"{who}ViewLogMetadata"],
+        analytics=security_settings[f"{who}ViewAnalytics"] and security_settings[f"{who}ViewLogMetadata"],
     )
 
 

@@ -14,6 +14,7 @@ from api.analytics.graphs import Summary
 from api.analytics.listings import Listing
 from api.analytics.parameters import GroupsRequest, ungrouped
 from api.analytics.selection import Selection
+from api.errors import Forbidden
 from api.principal import Principal
 from api.settings import ApiSettings
 from api.tenancy import scope_of
@@ -36,6 +37,8 @@ class Asking:
 
     def scope(self, references: tuple[str, ...]) -> TenantScope:
         """The rows of the workspaces that were named, as far as the caller may see them. Raises: Forbidden."""
+        if not self.principal.visibility.analytics:
+            raise Forbidden
         return scope_of(self.session, self.principal, references, self.settings.admin_key_scope)
 
     @property

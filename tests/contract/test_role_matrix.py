@@ -46,6 +46,8 @@ class Person:
         """Whether the gate of a route lets it through."""
         own = self.scopes(settings)
         kinds = route.permission.kinds
+        if route.path.startswith("/v1/logs/groups/") and "analytics.view" not in own:
+            return False  # analytics by another name: a right to logs opens it for a key, not for a role
         return KeyKind.WORKSPACE_USER in kinds and any(needed <= own for needed in route.permission.alternatives)
 
 

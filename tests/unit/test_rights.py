@@ -86,9 +86,14 @@ def test_an_unknown_workspace_role_may_what_no_rule_is_about() -> None:
 
 @pytest.mark.parametrize("role", ["member", "manager"])
 def test_visibility_of_members_and_managers(role: str) -> None:
-    for key, field in (("ViewAllData", "all_data"), ("ViewLogs", "log_bodies"), ("ViewLogMetadata", "log_metadata")):
-        seen = visibility(USER, "member", role, {**ALL_ON, f"{role}s{key}": False})
-        assert seen == Visibility(**{field: False})
+    lost = {
+        "ViewAllData": Visibility(all_data=False),
+        "ViewLogs": Visibility(log_bodies=False),
+        "ViewLogMetadata": Visibility(log_metadata=False, analytics=False),
+        "ViewAnalytics": Visibility(analytics=False),
+    }
+    for key, seen in lost.items():
+        assert visibility(USER, "member", role, {**ALL_ON, f"{role}s{key}": False}) == seen
         other = "manager" if role == "member" else "member"
         assert visibility(USER, "member", role, {**ALL_ON, f"{other}s{key}": False}) == EVERYTHING
 
