@@ -212,3 +212,29 @@ def test_an_organisation_key_may_be_held_to_the_default_workspace(tmp_path: Path
         table = [generation(here, "here"), generation(here, "there", workspace_slug="other")]
         store(client, GENERATIONS, rows.as_generations(table))
         assert World(here, client, {"admin": here.admin_key}).seen("admin") == {"here"}
+
+
+def test_a_change_counts_at_once_although_callers_are_remembered(tmp_path: Path) -> None:
+    with installed(tmp_path, key_cache_s=60) as here, serving(here) as client:
+        place = here.first.workspace_id
+        user = here.colleague("kim@acme.example", place)
+        keys = {"kim": here.key(KeyKind.WORKSPACE_USER, workspace_id=place, user_id=user), "admin": here.admin_key}
+        world = World(here, client, keys)
+        store(client, GENERATIONS, rows.as_generations([generation(here, "by-nobody")]))
+
+        def put(path: str, body: dict[str, Any]) -> None:
+            answer = client.put(path, json=body, headers=auth(here.admin_key))
+            assert answer.status_code == 200, answer.text
+
+        organisation, workspace = "/v1/admin/organisation", f"/v1/admin/workspaces/{place}"
+        assert world.seen("kim") == {"by-nobody"}
+        put(organisation, {"security_settings": {"membersViewAnalytics": False}})
+        assert world.status("kim") == 403
+        put(organisation, {"workspace_overrides": {"analytics": True, "data_visibility": True}})
+        assert world.status("kim") == 403
+        put(workspace, {"security_settings": {"membersViewAnalytics": True, "membersViewAllData": False}})
+        assert world.seen("kim") == set()
+        put(f"{workspace}/users/{user}", {"role": "manager"})
+        assert world.seen("kim") == {"by-nobody"}
+        put(organisation, {"security_settings": {"managersViewAnalytics": False}})
+        assert world.status("kim") == 403
