@@ -6,12 +6,18 @@ import unicodedata
 from uuid import uuid4
 
 SLUG = re.compile(r"[a-zA-Z0-9_-]{1,255}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def new_id() -> str:
     """A new random UUID as text."""
     return str(uuid4())
+
+
+def is_id(text: str) -> bool:
+    """Whether this can be an id; what cannot need not be looked for, whatever odd characters it holds."""
+    return _ID.fullmatch(text) is not None
 
 
 def new_slug(prefix: str, name: str, *, stem_length: int = 6) -> str:

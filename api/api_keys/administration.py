@@ -1,6 +1,5 @@
 """Keys made, changed, renewed and taken away by a caller who may. Source: controlplane contract 3."""
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,7 @@ from api.api_keys.rights import leads, reaches, require
 from api.api_keys.rows import ApiKey
 from api.api_keys.schemas import KeyChanges, NewKeyBody
 from api.errors import Forbidden, InvalidRequest, NotFound
+from api.identifiers import is_id
 from api.limits import service as limits
 from api.limits.resets import next_reset
 from api.organisations.rows import Organisation
@@ -28,7 +28,6 @@ from api.workspaces.rows import Workspace, WorkspaceMember
 
 ACTIVE, EXHAUSTED = "active", "exhausted"
 DEFAULT_SCOPES = ("completions.write",)
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OVER_ALL = ("owner", "admin")
 
 
@@ -75,7 +74,7 @@ def find(session: Session, caller: Principal, key_id: str, *verbs: str, is_writt
     Raises: NotFound, Forbidden (it is elsewhere, gone, or of a kind that the caller may not handle).
     """
     wanted = key_id.strip().lower()
-    row = session.get(ApiKey, wanted, with_for_update=is_written) if _UUID.fullmatch(wanted) else None
+    row = session.get(ApiKey, wanted, with_for_update=is_written) if is_id(wanted) else None
     if row is None:
         raise NotFound(f"There is no API key '{key_id[:40]}'.")
     if not reaches(caller, row):

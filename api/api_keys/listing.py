@@ -12,6 +12,7 @@ from api.api_keys.rights import visible
 from api.api_keys.rows import ApiKey
 from api.api_keys.schemas import SelfAnswer
 from api.errors import Forbidden, InvalidRequest
+from api.identifiers import is_id
 from api.limits.schemas import render_rate_limits, render_usage_limits
 from api.paging import Page
 from api.principal import Principal
@@ -36,7 +37,7 @@ def listed(
             raise Forbidden
         condition &= ApiKey.workspace_id == found.id
     if ids:
-        condition &= ApiKey.id.in_([one.lower() for one in ids])
+        condition &= ApiKey.id.in_([one.lower() for one in ids if is_id(one.lower())])
     newest_first = select(ApiKey).where(condition).order_by(ApiKey.created_at.desc(), ApiKey.id.desc())
     total = session.scalar(select(func.count()).select_from(ApiKey).where(condition)) or 0
     rows = session.scalars(newest_first.limit(page.size).offset(page.offset)).all() if page.size else ()

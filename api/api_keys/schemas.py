@@ -33,6 +33,7 @@ Reference = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(one_line)
 ]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), AfterValidator(_email)]
+TransitionMs = Annotated[StrictInt, Field(ge=LEAST_TRANSITION_MS, le=LONGEST_TRANSITION_MS)]
 Scopes = Annotated[list[Annotated[str, StringConstraints(max_length=100)]], Field(max_length=500)]
 Metadata = Annotated[
     dict[
@@ -60,7 +61,7 @@ class RotationPolicy(BaseModel):
 
     rotation_period: Literal["weekly", "monthly"] = Field(description="Mondays or the first of the month, 00:00 UTC.")
     next_rotation_at: Moment | None = Field(default=None, description="First rotation; computed when omitted.")
-    key_transition_period_ms: Annotated[StrictInt, Field(ge=LEAST_TRANSITION_MS)] | None = Field(
+    key_transition_period_ms: TransitionMs | None = Field(
         default=None, description="How long the secret before still counts; default 30 minutes."
     )
 
@@ -100,9 +101,7 @@ class NewKeyBody(_Contents):
 class Rotation(BaseModel):
     """How long the secret before still counts."""
 
-    key_transition_period_ms: Annotated[StrictInt, Field(ge=LEAST_TRANSITION_MS, le=LONGEST_TRANSITION_MS)] | None = (
-        Field(default=None, description="Default and least: 30 minutes.")
-    )
+    key_transition_period_ms: TransitionMs | None = Field(default=None, description="Default and least: 30 minutes.")
 
 
 class IssuedKeyAnswer(BaseModel):

@@ -57,10 +57,15 @@ class KeySets:
         found = self._known(held, kid, now)
         if found is not None and held.fetched_at is not None and now - held.fetched_at < FRESH:
             return found
-        with held.lock:  # whoever waited finds what the first one fetched
-            if held.tried_at is None or now - held.tried_at >= BETWEEN:
-                held.tried_at = now
-                self._refresh(held, url, now)
+        # Whoever waited finds what the first one fetched. Where there are keys, nobody waits: a slow place must not
+        # hold the threads of everybody else.
+        if held.lock.acquire(blocking=held.keys is None, timeout=LONGEST_S if held.keys is None else -1):
+            try:
+                if held.tried_at is None or now - held.tried_at >= BETWEEN:
+                    held.tried_at = now
+                    self._refresh(held, url, now)
+            finally:
+                held.lock.release()
         return self._known(held, kid, now)
 
     @staticmethod
