@@ -14,6 +14,7 @@ from api.audit_logs import routes as audit_logs
 from api.edge import Edge
 from api.health import routes as health
 from api.ingest import routes as ingest
+from api.invites import page as invite_page
 from api.invites import routes as invites
 from api.model_configs import routes as model_configs
 from api.operations import routes as operations
@@ -33,6 +34,7 @@ ROUTERS: tuple[Router, ...] = (
     organisations.router,
     # Before the users: /users/invites is no user.
     invites.router,
+    invite_page.router,
     users.router,
     workspaces.router,
     workspace_members.router,

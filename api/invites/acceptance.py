@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from api.api_keys.lifetime import UserKeyRules
 from api.api_keys.service import IssuedKey, NewKey, hash_of
 from api.api_keys.service import create as create_key
+from api.audit import Trail
 from api.errors import Conflict, NotFound
 from api.invites.rows import Invite
 from api.invites.schemas import Acceptance
@@ -64,26 +65,47 @@ def accept(session: Session, token: str, said: Acceptance, now: datetime) -> Joi
     return Joined(invite, user, places, keys)
 
 
-def _claimed(session: Session, token: str, now: datetime) -> Invite:
-    """The invite, accepted by this transaction and no other one."""
-    token_hash = hash_of(token)
-    invite = session.scalars(select(Invite).where(Invite.token_hash == token_hash)).first()
+def look_at(session: Session, token: str, now: datetime) -> Invite:
+    """The invite, which stays as it is. Raises: NotFound, and Conflict when it cannot be accepted any more."""
+    invite = _found(session, token)
+    if status_of(invite, now) != PENDING:
+        raise _over(invite, now)
+    return invite
+
+
+def leave_trail(trail: Trail, joined: Joined) -> None:
+    """Tell the audit log who has joined what."""
+    trail.by_user(joined.invite.organisation_id, joined.user.id)
+    trail.resource(id_=joined.invite.id)
+    trail.action("update")
+
+
+def _found(session: Session, token: str) -> Invite:
+    invite = session.scalars(select(Invite).where(Invite.token_hash == hash_of(token))).first()
     if invite is None or session.get_one(Organisation, invite.organisation_id).status != ACTIVE:
         raise NotFound("There is no such invite. It may have been sent again: the newest link is the one that works.")
+    return invite
+
+
+def _over(invite: Invite, now: datetime) -> Conflict:
+    status = status_of(invite, now)
+    if status == EXPIRED:
+        return Conflict("The invite has expired; ask for it to be sent again.")
+    return Conflict(f"The invite is {status} and cannot be accepted.")
+
+
+def _claimed(session: Session, token: str, now: datetime) -> Invite:
+    """The invite, accepted by this transaction and no other one."""
+    invite = _found(session, token)
     claimed = session.execute(
         update(Invite)
-        .where(Invite.id == invite.id, Invite.status == PENDING, Invite.token_hash == token_hash)
+        .where(Invite.id == invite.id, Invite.status == PENDING, Invite.token_hash == invite.token_hash)
         .where(Invite.expires_at > now)
         .values(status=ACCEPTED, accepted_at=now, last_updated_at=now)
     )
     if claimed.rowcount != 1:  # type: ignore[attr-defined]
         session.refresh(invite)
-        status = status_of(invite, now)
-        raise Conflict(
-            "The invite has expired; ask for it to be sent again."
-            if status == EXPIRED
-            else f"The invite is {status} and cannot be accepted."
-        )
+        raise _over(invite, now)
     return invite
 
 

@@ -131,9 +131,7 @@ def accept_invite(
 ) -> AcceptedInvite:
     """The person is in, once. Its keys, where the invite gives any, are in this answer only."""
     joined = acceptance.accept(session, token, said or Acceptance(), now)
-    trail.by_user(joined.invite.organisation_id, joined.user.id)
-    trail.resource(id_=joined.invite.id)
-    trail.action("update")
+    acceptance.leave_trail(trail, joined)
     response.headers.update(NOT_KEPT)
     return rendering.accepted(joined)
 

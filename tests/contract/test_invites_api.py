@@ -1,5 +1,6 @@
 """Invites over HTTP: shapes, filters, one use of a token, mails."""
 
+import re
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -274,6 +275,46 @@ class TestAccepting:
         told = invited(tenant, email=other.email("x"), first_name="Eve")
         assert accept(tenant, token_of(told), {"first_name": "Eve"}).json()["user_id"] == user_id
         assert other.get(f"/v1/admin/users/{user_id}")["first_name"] == "Ada"
+
+
+class TestPage:
+    def test_looking_accepts_nothing_and_the_button_does(self, tenant: Tenant) -> None:
+        tenant.settings(name="A <b>& Co")
+        workspace = tenant.workspace("Prod")
+        told = invited(
+            tenant,
+            workspaces=[{"id": workspace.id, "role": "member"}],
+            workspace_api_key_details={"scopes": ["analytics.view"]},
+        )
+        path = f"/invite/{token_of(told)}"
+        for _ in range(2):
+            page = tenant.client.get(path)
+            assert page.status_code == 200
+            assert page.headers["content-type"].startswith("text/html")
+            assert page.headers["referrer-policy"] == "no-referrer"
+            assert page.headers["cache-control"] == "no-store"
+            assert "default-src 'none'" in page.headers["content-security-policy"]
+            assert "Join A &lt;b&gt;&amp; Co" in page.text
+            assert '<form method="post">' in page.text
+        assert tenant.get(f"{INVITES}/{told['id']}")["status"] == "pending"
+        page = tenant.client.post(path, content=b"", headers={"content-type": "application/x-www-form-urlencoded"})
+        key = re.findall(r"gl_[0-9A-Za-z]{43}", page.text)
+        assert len(key) == 1
+        assert tenant.works(key[0])
+        assert tenant.get(f"{INVITES}/{told['id']}")["status"] == "accepted"
+        for again in (tenant.client.get(path), tenant.client.post(path)):
+            assert again.status_code == 409
+            assert "The invite is accepted" in again.text
+            assert "<form" not in again.text
+
+    def test_who_cannot_join_leaves_the_invite_as_it_is(self, tenant: Tenant) -> None:
+        told = invited(tenant)
+        tenant.member("new")
+        page = tenant.client.post(f"/invite/{token_of(told)}")
+        assert page.status_code == 409
+        assert "is a member of the organisation already" in page.text
+        assert tenant.get(f"{INVITES}/{told['id']}")["status"] == "pending"
+        assert tenant.client.get("/invite/absent").status_code == 404
 
 
 class TestMails:

@@ -35,7 +35,7 @@ MODEL_CONFIGS = {
 }
 """Gateways read prices without a key. Source: dataplane contract 5.1."""
 
-INVITES = {"/v1/invites/{token}/accept"}
+INVITES = {"/v1/invites/{token}/accept", "/invite/{token}"}
 """Who is invited has no key yet; the token in the path is the secret."""
 
 OPEN = {"/health", "/v1/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"} | MODEL_CONFIGS | INVITES
