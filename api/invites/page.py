@@ -1,4 +1,4 @@
-"""`/invite/{token}`: where the link of an invite leads in a browser. Looking accepts nothing: mail scanners do it too."""
+"""`/invite/{token}`: where the link of an invite leads in a browser. Looking accepts nothing: scanners of mail look."""
 
 from http import HTTPStatus
 from pathlib import Path as FilePath
