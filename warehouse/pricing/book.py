@@ -20,7 +20,9 @@ from warehouse.pricing.canonical import canonical, content_hash
 from warehouse.pricing.config import ModelPricing, PricingConfig, Problem, ProviderPricing, parse_provider
 from warehouse.pricing.formula import Calculation
 from warehouse.pricing.names import band_of, model_keys, provider_slug
-from warehouse.pricing.tariff import has_price, thresholds
+from warehouse.pricing.tariff import Facets, Tariff, choose, has_price, tariff, thresholds
+
+_TARIFFS_KEPT, _NAMES_KEPT = 256, 4_096
 
 
 class UnpricedReason(StrEnum):
@@ -90,6 +92,21 @@ class PriceRow:
         """Every rate with the unit it is per, named by its place in the price file."""
         yield from _rates((), self.pricing)
 
+    def tariff(self, facets: Facets) -> tuple[PricingConfig, str, Tariff]:
+        """The price for such requests, the name of its variant (see `choose`), and its tariff; worked out once."""
+        found = self._tariffs.get(facets)
+        if found is None:
+            config, variant = choose(self.default, self.pricing, facets)
+            found = config, variant, tariff(config, facets)
+            if len(self._tariffs) >= _TARIFFS_KEPT:
+                self._tariffs.clear()
+            self._tariffs[facets] = found
+        return found
+
+    @cached_property
+    def _tariffs(self) -> dict[Facets, tuple[PricingConfig, str, Tariff]]:
+        return {}
+
     @cached_property
     def prices(self) -> str:
         """A short text that is equal for equal prices, whenever they count."""
@@ -113,24 +130,24 @@ class Band:
     rows: tuple[PriceRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Listing:
     """All prices of one model: by prompt size, then by time."""
 
     bands: tuple[Band, ...]
 
-    @property
+    @cached_property
     def boundaries(self) -> frozenset[datetime]:
         """Instants at which a price changes."""
         return frozenset(row.effective_from for band in self.bands for row in band.rows[1:] if row.effective_from)
 
-    @property
+    @cached_property
     def thresholds(self) -> frozenset[int]:
         """Prompt sizes above which another price counts."""
         edges = {edge for band in self.bands for edge in (band.above, band.up_to or 0)} - {0}
         return frozenset(edges.union(*(thresholds(row.pricing) for band in self.bands for row in band.rows)))
 
-    @property
+    @cached_property
     def clock(self) -> frozenset[int]:
         """Minutes of the day (UTC) at which a price changes every day."""
         hours = [hours for band in self.bands for row in band.rows for hours in row.pricing.hours]
@@ -211,6 +228,19 @@ class Shelf:
 
     def listing(self, model: str) -> Listing | UnpricedReason:
         """The prices of a model by its name in a request. Case counts only between keys that differ by it."""
+        found = self._listings.get(model)
+        if found is None:
+            found = self._found(model)
+            if len(self._listings) >= _NAMES_KEPT:
+                self._listings.clear()
+            self._listings[model] = found
+        return found
+
+    @cached_property
+    def _listings(self) -> dict[str, Listing | UnpricedReason]:
+        return {}
+
+    def _found(self, model: str) -> Listing | UnpricedReason:
         for name in model_keys(self.provider, model):
             known = name in self.models or name in self._bands or name in self.refused
             key = name if known else self._by_folded.get(name.casefold(), name)

@@ -7,13 +7,15 @@ from 0 to the dearest of all. Where the usage itself is unknown there is no uppe
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import polars as pl
 
 from warehouse.pricing.book import PriceBook, UnpricedReason
-from warehouse.pricing.cells import FACETS, NOTHING, Cell
-from warehouse.pricing.columnar import MONEY, TARIFF, UNITS, costs
+from warehouse.pricing.cells import NOTHING, Cell
+from warehouse.pricing.columnar import costs
 from warehouse.pricing.envelopes import Envelope, envelope
+from warehouse.pricing.extras import ROW, TARIFF, units_of
 from warehouse.pricing.tariff import Facets, Tariff
 
 BOUNDED = (
@@ -24,54 +26,56 @@ BOUNDED = (
 )
 """Reasons that leave the usage known, so that other prices can be put on it."""
 _NAMES = [reason.value for reason in BOUNDED]
-_NAMED = ("ai_org", "ai_model", "created_at", *FACETS)
-"""What cells have told already."""
+_CELL = "#cell"
 
 
 def bounds(
-    rows: pl.DataFrame, known: pl.Series, cell: pl.Series, cells: Sequence[Cell], book: PriceBook
+    rows: pl.DataFrame, known: pl.Series, cells: Sequence[Cell], units: pl.DataFrame | None, book: PriceBook
 ) -> pl.DataFrame:
     """`cost_low` and `cost_high` of each row: the cost itself where it is known.
 
-    Shape: `rows` has the bucket columns, `UNITS` where present, and `unpriced_reason`; `known` is the cost, null
-        where there is none; `cell` is the index of each row's cell.
+    Shape: `rows` has the bucket columns, `unpriced_reason` and `#cell`, the index of each row's cell; `known` is the
+        cost, null where there is none; `units` are what rows used beside (see `used_units`).
     Units: cents.
     """
-    unknown = known.is_null()
-    if not unknown.any():
+    if not known.null_count():
         return pl.DataFrame({"cost_low": known, "cost_high": known})
-    opened = rows.select(pl.exclude(*_NAMED, "#cell"), cell.alias("#cell")).filter(unknown)
-    low, high = _priced(opened, cells, book)
-    low = pl.select(pl.lit(low).fill_null(pl.lit(0).cast(MONEY))).to_series()
+    unknown = known.is_null()
+    low, high = _priced(rows.filter(unknown), cells, units_of(units, unknown), book)
     places = unknown.arg_true()
     return pl.DataFrame(
-        {"cost_low": known.clone().scatter(places, low), "cost_high": known.clone().scatter(places, high)}
+        {
+            "cost_low": known.clone().scatter(places, low.fill_null(Decimal(0))),
+            "cost_high": known.clone().scatter(places, high),
+        }
     )
 
 
-def _priced(rows: pl.DataFrame, cells: Sequence[Cell], book: PriceBook) -> tuple[pl.Series, pl.Series]:
+def _priced(
+    rows: pl.DataFrame, cells: Sequence[Cell], units: pl.DataFrame | None, book: PriceBook
+) -> tuple[pl.Series, pl.Series]:
     """What rows without a price cost at least and at most; null where there is no telling."""
-    has_units = (pl.col(UNITS).list.len().fill_null(0) > 0) if UNITS in rows.columns else pl.lit(value=False)
-    bounded = pl.col("unpriced_reason").is_in(_NAMES)
-    keys = rows.select("#cell", has_units.alias("#has_units"), bounded.fill_null(value=False).alias("#bounded"))
+    keys = rows.select(_CELL, pl.col("unpriced_reason").is_in(_NAMES).fill_null(value=False).alias("#bounded"))
+    has_units = pl.repeat(value=False, n=rows.height, eager=True)
+    has_units = has_units if units is None else has_units.scatter(units[ROW], values=True)
+    keys = keys.with_columns(has_units.alias("#has_units"))
     table = keys.unique(maintain_order=True)
     lows: list[Tariff] = []
     highs: list[Tariff] = []
     numbers: list[tuple[int | None, int | None]] = []
-    for index, units, is_bounded in table.iter_rows():
-        low, high = _envelope_of(cells[index], book, has_units=units) if is_bounded else (None, None)
+    for index, is_bounded, uses_units in table.iter_rows():
+        low, high = _envelope_of(cells[index], book, has_units=uses_units) if is_bounded else (None, None)
         lows.extend([low] if low else [])
         highs.extend([high] if high else [])
         numbers.append((len(lows) - 1 if low else None, len(highs) - 1 if high else None))
     places = pl.DataFrame(numbers, schema={"#low": pl.UInt32, "#high": pl.UInt32}, orient="row")
-    placed = rows.hstack(
-        keys.join(table.hstack(places), on=keys.columns, how="left", maintain_order="left").select("#low", "#high")
+    placed = keys.join(table.hstack(places), on=keys.columns, how="left", maintain_order="left")
+    counts = rows.select(pl.exclude(_CELL, "unpriced_reason"))
+    low, high = (
+        costs(placed.select(pl.col(name).alias(TARIFF)).hstack(counts), tariffs or [NOTHING], units, apart=False)
+        for name, tariffs in (("#low", lows), ("#high", highs))
     )
-    found: list[pl.Series] = []
-    for name, tariffs in (("#low", lows), ("#high", highs)):
-        frame = placed.select(pl.exclude(TARIFF, "#low", "#high"), pl.col(name).alias(TARIFF))
-        found.append(costs(frame, tariffs or [NOTHING])["computed_cost"])
-    return found[0], found[1]
+    return low["computed_cost"], high["computed_cost"]
 
 
 def _envelope_of(cell: Cell, book: PriceBook, *, has_units: bool) -> Envelope:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import cast
 
+import numpy as np
 import polars as pl
 
 from warehouse.pricing.book import Listing, PriceBook, UnpricedReason
@@ -22,6 +23,7 @@ PROVISIONED = "provisioned"
 NOTHING = Tariff({}, Decimal(0), (), {})
 _PAIR, _KEY = "#pair", "#key"
 _LARGEST_TABLE = 1 << 20
+_MINUTE_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +64,24 @@ def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[lis
     listings = [overlay.listing(row.get(AGREED), row["ai_org"], row["ai_model"], book) for row in named]
     known = [listing for listing in listings if not isinstance(listing, UnpricedReason)]
     times = _times(rows["created_at"], frozenset[datetime]().union(*(listing.boundaries for listing in known)))
-    prompt = _sum(rows, INPUT_COLUMNS)
-    sizes = _sizes(prompt, frozenset[int]().union(*(listing.thresholds for listing in known)))
+    thresholds = frozenset[int]().union(*(listing.thresholds for listing in known))
+    prompt = _sum(rows, INPUT_COLUMNS) if thresholds else pl.Series(dtype=pl.Int64)
+    sizes = _sizes(prompt, thresholds)
     clock = [0, *sorted(frozenset[int]().union(*(listing.clock for listing in known)) - {0})]
     parts = [_Part(_PAIR, len(named), pair), *_parts(rows, times, prompt, sizes, clock)]
-    cells: list[Cell] = []
     keys, distinct = _combined(parts)
+    cells: list[Cell] = []
     for key in distinct:
+        number = key[_PAIR]
+        name = named[number]
         facets = Facets(
             prompt_tokens=sizes[key.get("size", 0)],
             minute_of_day=clock[key.get("clock", 0)],
             has_images=bool(key.get("images")),
             has_output_tokens=bool(key.get("outputs")),
-            **{name: named[key[_PAIR]].get(name) for name in FACETS},
+            **{facet: name[facet] for facet in FACETS if facet in name},
         )
-        cell = _resolve(listings[key[_PAIR]], times[key.get("period", 0)], facets)
-        cells.append(replace(cell, provider=named[key[_PAIR]]["ai_org"], facets=facets))
+        cells.append(_resolve(listings[number], times[key.get("period", 0)], facets, name["ai_org"]))
     return cells, keys
 
 
@@ -104,8 +108,8 @@ def _parts(
     if len(sizes) > 1:
         found.append(_Part("size", len(sizes), _reached([prompt >= size for size in sizes[1:]])))
     if len(clock) > 1:
-        minute = (rows["created_at"].cast(pl.Datetime("us")).to_physical() // 60_000_000 % 1_440).cast(pl.Int16)
-        found.append(_Part("clock", len(clock), _reached([minute >= edge for edge in clock[1:]])))
+        of_day = rows["created_at"].cast(pl.Datetime("us")).to_physical() % (1_440 * _MINUTE_US)
+        found.append(_Part("clock", len(clock), _reached([of_day >= edge * _MINUTE_US for edge in clock[1:]])))
     if IMAGES in rows.columns:
         found.append(_Part("images", 2, _reached([rows[IMAGES] > 0])))
         found.append(_Part("outputs", 2, _reached([_sum(rows, OUTPUT_COLUMNS) > 0])))
@@ -134,10 +138,13 @@ def _numbered(key: pl.Series, size: int) -> tuple[list[int], pl.Series]:
         table = pl.DataFrame({_KEY: key})
         distinct = table.group_by(_KEY).len().select(_KEY).sort(_KEY).with_row_index("cell")
         return distinct[_KEY].to_list(), table.join(distinct, on=_KEY, how="left", maintain_order="left")["cell"]
-    seen = pl.zeros(size, dtype=pl.UInt32, eager=True).scatter(key, 1)
-    return (seen == 1).arg_true().to_list(), (seen.cum_sum().cast(pl.Int64) - 1).cast(pl.UInt32, strict=False).gather(
-        key
-    )
+    codes = key.to_numpy()
+    seen = np.zeros(size, dtype=np.bool_)
+    seen[codes] = True
+    numbers = np.flatnonzero(seen)
+    places = np.zeros(size, dtype=np.uint32)
+    places[numbers] = np.arange(numbers.size, dtype=np.uint32)
+    return numbers.tolist(), pl.Series("cell", places.take(codes, mode="clip"))
 
 
 def _sum(rows: pl.DataFrame, names: Sequence[str]) -> pl.Series:
@@ -168,25 +175,35 @@ def _reached(reached: Sequence[pl.Series]) -> pl.Series:
     return counted
 
 
-def _resolve(listing: Listing | AgreedListing | UnpricedReason, at: datetime | None, facets: Facets) -> Cell:
+def _resolve(
+    listing: Listing | AgreedListing | UnpricedReason, at: datetime | None, facets: Facets, provider: str | None
+) -> Cell:
     """The tariff of a cell, or why it has none."""
     if isinstance(listing, AgreedListing):
-        return _agreed(listing.agreement(at), at, facets)
+        return replace(_agreed(listing.agreement(at), at, facets), provider=provider, facets=facets)
     found = _looked_up(listing, at, facets)
-    return Cell(reason=found) if isinstance(found, UnpricedReason) else Cell(tariff(found[0], facets), found[1])
+    if isinstance(found, UnpricedReason):
+        return Cell(reason=found, provider=provider, facets=facets)
+    return Cell(found.tariff, found.price_id, provider=provider, facets=facets)
 
 
-def _looked_up(
-    listing: Listing | UnpricedReason, at: datetime | None, facets: Facets
-) -> tuple[PricingConfig, str] | UnpricedReason:
-    """The price of the catalogue and its id."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A price of the catalogue."""
+
+    config: PricingConfig
+    price_id: str
+    tariff: Tariff
+
+
+def _looked_up(listing: Listing | UnpricedReason, at: datetime | None, facets: Facets) -> _Found | UnpricedReason:
     if isinstance(listing, UnpricedReason):
         return listing
     row = listing.row(at, facets.prompt_tokens)
     if row is None or not has_price(row.pricing):
         return UnpricedReason.NO_PRICE
-    config, variant = choose(row.default, row.pricing, facets)
-    return config, f"{row.price_id}~{variant}" if variant else row.price_id
+    config, variant, found = row.tariff(facets)
+    return _Found(config, f"{row.price_id}~{variant}" if variant else row.price_id, found)
 
 
 def _agreed(agreement: Agreement, at: datetime | None, facets: Facets) -> Cell:
@@ -195,11 +212,10 @@ def _agreed(agreement: Agreement, at: datetime | None, facets: Facets) -> Cell:
         return Cell(NOTHING, agreement.free_ptu, is_ptu=True, agreement=agreement)
     if agreement.price is not None:
         config, variant = choose(PricingConfig(), ModelPricing(agreement.price), facets)
-        price_id = agreement.named("", variant)
+        price_id, plain = agreement.named("", variant), tariff(config, facets)
     else:
         found = _looked_up(agreement.listing, at, facets)
         if isinstance(found, UnpricedReason):
             return Cell(reason=found, agreement=agreement)
-        config, price_id = found[0], agreement.named(found[1])
-    adjusted = agreement.adjusted(tariff(config, facets), config.pay_as_you_go)
-    return Cell(adjusted, price_id, agreement=agreement)
+        config, price_id, plain = found.config, agreement.named(found.price_id), found.tariff
+    return Cell(agreement.adjusted(plain, config.pay_as_you_go), price_id, agreement=agreement)

@@ -13,29 +13,37 @@ from warehouse.catalog.generations import BUCKETS, COST
 from warehouse.pricing.book import PriceBook, UnpricedReason
 from warehouse.pricing.bounds import bounds
 from warehouse.pricing.cells import FACETS, NOTHING, Cell, cells_of
-from warehouse.pricing.columnar import MONEY, TARIFF, costs
-from warehouse.pricing.extras import has_units, metered
+from warehouse.pricing.columnar import MONEY, costs
+from warehouse.pricing.extras import ROW, TARIFF, metered, units_of, used_units
 from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.tariff import Tariff
-from warehouse.pricing.units import COST_COLUMNS, IMAGES, UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN
+from warehouse.pricing.units import COST_COLUMNS, IMAGES
 from warehouse.settings import CostPolicy
 
 NOT_BILLED = "rule:failed-without-usage"
 """Price id of a failed request that used nothing: providers do not bill it, so it costs 0 by this rule."""
 _HITS = frozenset({"hit", "semantic hit"})
+_HITS_AS_WRITTEN = ("HIT", "SEMANTIC HIT")
+_USUAL = (*_HITS_AS_WRITTEN, "MISS", "SEMANTIC MISS", "REFRESH", "DISABLED", None)
+"""Cache statuses as gateways write them; any other is looked at by itself."""
 _REASONS = tuple(reason.value for reason in UnpricedReason)
 _SOURCES = ("computed", "reported", "cache", "ptu")
 _COMPUTED, _REPORTED, _CACHE, _PTU_PAID = range(4)
 _OWN = ("computed_cost", "reported_cost", *COST_COLUMNS, "cache_saved_cost")
-_CELL, _REASON, _NEEDS, _USED, _FREE, _HIT = "#cell", "#reason", "#needs", "#used", "#free", "#hit"
+_CELL, _REASON, _NEEDS, _USED, _FREE, _HIT, _UNKNOWN = (
+    "#cell",
+    "#reason",
+    "#needs",
+    "#used",
+    "#free",
+    "#hit",
+    "#unknown",
+)
 _PTU = "#ptu"
 """True for traffic that provisioned throughput has paid for: it costs nothing, whatever it used."""
 _COUNTED, _UNCOUNTED = "#counted", "#uncounted"
 _NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 3
-_LOOKED_AT = ("ai_org", "ai_model", "created_at", *FACETS, UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN)
-
-
-_COUNTS = frozenset((*(column.name for column in BUCKETS), UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN))
+_LOOKED_AT = ("ai_org", "ai_model", "created_at", *FACETS)
 _ROWS_AT_ONCE = 1 << 18
 """Larger frames are priced in parts, side by side: what a part needs in between stays small."""
 
@@ -51,13 +59,9 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
         virtual_key.
     Units: cents.
     """
-    rows = _rows(frame)
-    if overlay:
-        rows = rows.with_columns(overlay.agreed(frame))
-    cells, cell = cells_of(rows, book, overlay or Overlay())
 
     def part(start: int) -> pl.DataFrame:
-        return _priced(rows.slice(start, _ROWS_AT_ONCE), cell.slice(start, _ROWS_AT_ONCE), cells, book, policy)
+        return _priced(frame.slice(start, _ROWS_AT_ONCE), book, policy, overlay or Overlay())
 
     starts = range(0, max(frame.height, 1), _ROWS_AT_ONCE)
     if len(starts) == 1:
@@ -69,45 +73,64 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
     return frame.select(name for name in frame.columns if name not in dropped).hstack(money)
 
 
-def _priced(
-    rows: pl.DataFrame, cell: pl.Series, cells: Sequence[Cell], book: PriceBook, policy: CostPolicy
-) -> pl.DataFrame:
-    """The cost columns of some rows, each of which is in the cell whose index it has."""
-    rows = rows.hstack(_by_cell(cell, cells))
+def _priced(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Overlay) -> pl.DataFrame:
+    """The cost columns of some rows."""
+    looked_at = frame.select(name for name in _LOOKED_AT if name in frame.columns)
+    counts = _counts(frame)
+    if overlay:
+        looked_at = looked_at.with_columns(overlay.agreed(frame))
+    cells, cell = cells_of(looked_at.hstack(counts), book, overlay)
+    units = used_units(frame)
+    rows = _by_cell(cell, cells).hstack(_rules(frame, counts, units)).hstack(counts)
     tariffs = [one.tariff for one in cells if one.tariff is not None]
-    rows = rows.hstack(metered(rows, tariffs).rename({"counted": _COUNTED, "uncounted": _UNCOUNTED}))
+    if (used_meters := metered(units, rows[TARIFF], tariffs)) is not None:
+        rows = rows.with_columns(used_meters[0].alias(_COUNTED), used_meters[1].alias(_UNCOUNTED))
     rows = rows.with_columns(_reason(rows).alias(_REASON))
-    money = _settled(rows, tariffs)
-    money = money.select(*_counted(money, policy), *_OWN, *_named(cells))
-    known = money.select(pl.coalesce("cost", "computed_cost")).to_series()
-    money = money.hstack(bounds(rows.with_columns(money["unpriced_reason"]), known, cell, cells, book))
-    return money.select(column.name for column in COST)
+    money = _settled(rows, tariffs, units)
+    money = money.select(*_counted(money, policy), *_OWN, *_named(money, cells))
+    known = money["cost"] if policy is CostPolicy.COMPUTED else _either(money["cost"], money["computed_cost"])
+    usage = pl.DataFrame([cell.alias(_CELL), money["unpriced_reason"]]).hstack(counts)
+    return money.hstack(bounds(usage, known, cells, units, book)).select(column.name for column in COST)
 
 
-def _rows(frame: pl.DataFrame) -> pl.DataFrame:
-    """What pricing looks at; buckets that are empty in the whole frame are left out."""
-    names = [column.name for column in BUCKETS]
-    most = frame.select(pl.col(names).max()).row(0, named=True)
-    least = frame.select(pl.col(names).min()).row(0, named=True)
-    counts = [pl.col(name).cast(pl.Int64) for name in names if most[name] is not None]
-    below = [pl.col(name) < 0 for name in names if least[name] is not None and least[name] < 0]
-    hits = [status for status in frame["cache_status"].unique() if status and status.strip().lower() in _HITS]
-    used = pl.any_horizontal([count != 0 for count in counts]).fill_null(False) if counts else pl.lit(False)
-    extra = has_units(frame)
-    if extra is not None:
-        used = used | extra
+def _either(one: pl.Series, other: pl.Series) -> pl.Series:
+    return pl.select(pl.coalesce(one, other)).to_series() if one.null_count() else one
+
+
+def _counts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The buckets; those that are empty in the whole frame are left out."""
+    names = [column.name for column in BUCKETS if frame[column.name].null_count() < frame.height]
+    return frame.select(pl.col(names).cast(pl.Int64))
+
+
+def _rules(frame: pl.DataFrame, counts: pl.DataFrame, units: pl.DataFrame | None) -> pl.DataFrame:
+    """What decides about rows before any price does."""
+    least = counts.min().row(0, named=True) if counts.height else {}
+    below = [pl.lit(counts[name]) < 0 for name in counts.columns if (least[name] or 0) < 0]
+    statuses = frame["cache_status"]
+    usual = statuses.is_in(_USUAL)
+    unusual = statuses.filter(~usual).unique() if not usual.all() else statuses.head(0)
+    hits = [*_HITS_AS_WRITTEN, *(text for text in unusual if text and text.strip().lower() in _HITS)]
     rows = frame.select(
-        *(name for name in _LOOKED_AT if name in frame.columns),
-        *counts,
         pl.col("is_success").fill_null(True),
         pl.col("usage_known").fill_null(False),
         pl.col("reported_cost").cast(MONEY),
         (pl.any_horizontal(below).fill_null(False) if below else pl.lit(False)).alias("#negative"),
-        (pl.col("cache_status").is_in(hits).fill_null(False) if hits else pl.lit(False)).alias(_HIT),
+        pl.col("cache_status").is_in(hits).fill_null(False).alias(_HIT),
     )
     if rows["is_success"].all() and rows["reported_cost"].null_count() == rows.height:
         used = pl.lit(True)  # nobody asks
+    else:
+        used = pl.lit(_has_used(counts, frame.height, units))
     return rows.with_columns(used.alias(_USED)).with_columns((~pl.col("is_success") & ~pl.col(_USED)).alias(_FREE))
+
+
+def _has_used(counts: pl.DataFrame, height: int, units: pl.DataFrame | None) -> pl.Series:
+    """True for rows that used anything."""
+    used = pl.repeat(value=False, n=height, eager=True)
+    if counts.columns:
+        used = counts.select(pl.any_horizontal(pl.all() != 0).fill_null(False)).to_series()
+    return used if units is None else used.scatter(units[ROW], values=True)
 
 
 def _by_cell(cell: pl.Series, cells: Sequence[Cell]) -> pl.DataFrame:
@@ -116,13 +139,17 @@ def _by_cell(cell: pl.Series, cells: Sequence[Cell]) -> pl.DataFrame:
     table = pl.DataFrame(
         {
             TARIFF: [None if one.tariff is None else next(order) for one in cells],
-            "#unknown": [None if one.reason is None else _REASONS.index(one.reason) for one in cells],
+            _UNKNOWN: [None if one.reason is None else _REASONS.index(one.reason) for one in cells],
             _NEEDS: [_needs(one) for one in cells],
             _PTU: [one.is_ptu for one in cells],
         },
-        schema={TARIFF: pl.UInt32, "#unknown": pl.UInt8, _NEEDS: pl.UInt8, _PTU: pl.Boolean},
+        schema={TARIFF: pl.UInt32, _UNKNOWN: pl.UInt8, _NEEDS: pl.UInt8, _PTU: pl.Boolean},
     )
-    return table.select(pl.all().gather(cell)).with_columns(cell.alias(_CELL))
+    # What all cells have in common need not be looked up for every row.
+    alike = [name for name in (_UNKNOWN, _NEEDS, _PTU) if table[name].n_unique() <= 1 and table.height]
+    return table.select(pl.exclude(alike).gather(cell)).with_columns(
+        cell.alias(_CELL), *(pl.lit(table[name][0], dtype=table.schema[name]).alias(name) for name in alike)
+    )
 
 
 def _needs(cell: Cell) -> int:
@@ -142,12 +169,17 @@ def _code(reason: UnpricedReason) -> pl.Expr:
 def _reason(rows: pl.DataFrame) -> pl.Expr:
     """Why a row has no computed cost, before its cost is known; null for a row that can be priced."""
     needs, images = pl.col(_NEEDS), pl.col(IMAGES) if IMAGES in rows.columns else pl.lit(None, dtype=pl.Int64)
-    uncounted = ((needs == _NEEDS_IMAGES) & images.is_null()) | ((needs == _NEEDS_UNITS) & ~pl.col(_COUNTED))
-    if rows[_UNCOUNTED].any():
+    counted = pl.col(_COUNTED) if _COUNTED in rows.columns else pl.lit(value=False)
+    uncounted = ((needs == _NEEDS_IMAGES) & images.is_null()) | ((needs == _NEEDS_UNITS) & ~counted)
+    has_uncounted = _UNCOUNTED in rows.columns and rows[_UNCOUNTED].any()
+    if has_uncounted:
         # Seconds on a model that is sold by tokens: what was used has no price, so nothing has.
-        uncounted = uncounted | (pl.col(_UNCOUNTED) & ~pl.col(_COUNTED) & ~_has_counts(rows))
+        uncounted = uncounted | (pl.col(_UNCOUNTED) & ~counted & ~_has_counts(rows))
     # Files say 0 per token for image models that they do not track: images of a free model are not free.
     untracked = (needs == _IS_FREE) & (images > 0)
+    by_price = has_uncounted or rows[_NEEDS].max() or rows[_UNKNOWN].null_count() < rows.height
+    if not by_price and rows["usage_known"].all() and not rows["#negative"].any():
+        return pl.lit(None, dtype=pl.UInt8)
     reason = pl.when(pl.col(_FREE) | pl.col(_PTU)).then(pl.lit(None, dtype=pl.UInt8))
     for applies, code in (
         (None if rows["usage_known"].all() else ~pl.col("usage_known"), UnpricedReason.NO_USAGE),
@@ -155,8 +187,8 @@ def _reason(rows: pl.DataFrame) -> pl.Expr:
     ):
         if applies is not None:
             reason = reason.when(applies).then(_code(code))
-    reason = reason.when(pl.col("#unknown").is_not_null()).then("#unknown")
-    if rows[_NEEDS].max() or rows[_UNCOUNTED].any():
+    reason = reason.when(pl.col(_UNKNOWN).is_not_null()).then(_UNKNOWN)
+    if rows[_NEEDS].max() or has_uncounted:
         reason = reason.when(untracked).then(_code(UnpricedReason.NO_PRICE))
         reason = reason.when(uncounted).then(_code(UnpricedReason.MISSING_QUANTITY))
     return reason.otherwise(None)
@@ -168,14 +200,20 @@ def _has_counts(rows: pl.DataFrame) -> pl.Expr:
     return pl.any_horizontal(counted).fill_null(value=False) if counted else pl.lit(value=False)
 
 
-def _settled(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
+def _settled(rows: pl.DataFrame, tariffs: Sequence[Tariff], units: pl.DataFrame | None) -> pl.DataFrame:
     """Rows with their cost by the rules: hits and failed requests cost nothing, the rest what their tariff says."""
-    settled = pl.col(_HIT) | pl.col(_FREE) | pl.col(_PTU)
-    nothing = pl.lit(len(tariffs), dtype=pl.UInt32)
-    tariff = pl.when(settled).then(nothing).when(pl.col(_REASON).is_null()).then(TARIFF)
-    rows = rows.with_columns(_saved(rows, tariffs))
-    rows = rows.with_columns(tariff.alias(TARIFF), pl.when(~settled).then(_REASON).alias(_REASON))
-    rows = rows.hstack(costs(rows, [*tariffs, NOTHING]))
+    rows = rows.with_columns(_saved(rows, tariffs, units))
+    settled = rows.select(pl.col(_HIT) | pl.col(_FREE) | pl.col(_PTU)).to_series()
+    if settled.any():
+        nothing = pl.lit(len(tariffs), dtype=pl.UInt32)
+        tariff = pl.when(settled).then(nothing).when(pl.col(_REASON).is_null()).then(TARIFF)
+        rows = rows.with_columns(tariff.alias(TARIFF), pl.when(~settled).then(_REASON).alias(_REASON))
+    elif rows[_REASON].null_count() < rows.height:
+        rows = rows.with_columns(pl.when(pl.col(_REASON).is_null()).then(TARIFF).alias(TARIFF))
+    rows = rows.hstack(costs(rows.select(_usage(rows)), [*tariffs, NOTHING], units))
+    known = rows["computed_cost"]
+    if not known.null_count() and not rows[_HIT].any():
+        return rows
     lost = pl.col(_REASON).is_null() & pl.col("computed_cost").is_null()
     explains = pl.when(pl.col(_HIT)).then(pl.col("cache_saved_cost")).otherwise("computed_cost").is_not_null()
     return rows.with_columns(
@@ -184,25 +222,35 @@ def _settled(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
     )
 
 
-def _saved(rows: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.Series:
+def _saved(rows: pl.DataFrame, tariffs: Sequence[Tariff], units: pl.DataFrame | None) -> pl.Series:
     """What each hit of the gateway's cache would have cost; null for other rows and where that has no price."""
-    known = rows[_HIT] & rows[_REASON].is_null() & ~rows[_FREE]
     saved = pl.repeat(None, rows.height, dtype=MONEY, eager=True).alias("cache_saved_cost")
-    if known.any():
-        counted = rows.select(name for name in rows.columns if name in _COUNTS or name == TARIFF)
-        saved = saved.scatter(known.arg_true(), costs(counted.filter(known), tariffs)["computed_cost"])
-    return saved
+    if not rows[_HIT].any():
+        return saved
+    known = rows[_HIT] & rows[_REASON].is_null() & ~rows[_FREE]
+    if not known.any():
+        return saved
+    hits = rows.select(_usage(rows)).filter(known)
+    amount = costs(hits, tariffs, units_of(units, known), apart=False)["computed_cost"]
+    return saved.scatter(known.arg_true(), amount)
 
 
-def _named(cells: Sequence[Cell]) -> list[pl.Expr]:
+def _usage(rows: pl.DataFrame) -> list[str]:
+    """The columns that tell a cost."""
+    return [TARIFF, *(column.name for column in BUCKETS if column.name in rows.columns)]
+
+
+def _named(rows: pl.DataFrame, cells: Sequence[Cell]) -> list[pl.Expr]:
     """Price id and reason as text."""
     ids = pl.Series([*(cell.price_id for cell in cells), NOT_BILLED], dtype=pl.String)
     reasons = pl.Series(_REASONS, dtype=pl.String)
-    cell = pl.when(pl.col(_FREE)).then(pl.lit(len(cells), dtype=pl.UInt32)).otherwise(_CELL)
-    return [
-        pl.lit(ids).gather(cell).alias("price_id"),
-        pl.lit(reasons).gather(pl.col(_REASON)).alias("unpriced_reason"),
-    ]
+    cell = pl.col(_CELL)
+    if rows[_FREE].any():
+        cell = pl.when(pl.col(_FREE)).then(pl.lit(len(cells), dtype=pl.UInt32)).otherwise(_CELL)
+    reason = pl.lit(reasons).gather(pl.col(_REASON))
+    if rows[_REASON].null_count() == rows.height:
+        reason = pl.lit(None, dtype=pl.String)
+    return [pl.lit(ids).gather(cell).alias("price_id"), reason.alias("unpriced_reason")]
 
 
 def _counted(rows: pl.DataFrame, policy: CostPolicy) -> list[pl.Expr]:
@@ -222,7 +270,7 @@ def _counted(rows: pl.DataFrame, policy: CostPolicy) -> list[pl.Expr]:
     source = source.when(pl.col(_PTU) & ~pl.col(_FREE)).then(pl.lit(_PTU_PAID, dtype=pl.UInt8))
     for name, amount in order:
         source = source.when(amount.is_not_null()).then(pl.lit(name, dtype=pl.UInt8))
-    cost = pl.coalesce(amount for _, amount in order)
+    cost = pl.coalesce(amount for _, amount in order) if len(order) > 1 else order[0][1]
     if order[0][0] == _REPORTED:  # a computed cost is 0 for a hit and for what is paid for already
         cost = pl.when(pl.col(_HIT) | pl.col(_PTU)).then(pl.lit(0).cast(MONEY)).otherwise(cost)
     return [cost.alias("cost"), pl.lit(pl.Series(_SOURCES)).gather(source).alias("cost_source")]

@@ -51,10 +51,7 @@ def envelope(
         facets = replace(facets, image_quality=None, image_size=None)
     kind = _Kind(facets, has_units, None if multiplier is None else tuple(sorted(multiplier.factors.items())))
     shelf = book.shelf(provider)
-    if shelf is not None:
-        return _envelopes.of(shelf, kind)
-    found = (_envelopes.of(one, kind)[1] for one in book.shelves(book.providers()) if one is not None)
-    return _NOTHING, _highest(high for high in found if high is not None)
+    return _envelopes.of_all(book, kind) if shelf is None else _envelopes.of(shelf, kind)
 
 
 class _Prices:
@@ -107,6 +104,7 @@ class _Envelopes:
     """The prices of shelves that are in use; and of each provider the latest ones. Safe between threads."""
 
     def __init__(self) -> None:
+        self._of_all: WeakKeyDictionary[PriceBook, LRUCache[_Kind, Envelope]] = WeakKeyDictionary()
         self._of: WeakKeyDictionary[Shelf, _Prices] = WeakKeyDictionary()
         self._latest: LRUCache[str, _Prices] = LRUCache(_PROVIDERS_KEPT)
         self._lock = threading.Lock()
@@ -122,6 +120,17 @@ class _Envelopes:
                     prices = latest
                 self._of[shelf] = self._latest[shelf.provider] = prices
         return prices.envelope(kind)
+
+    def of_all(self, book: PriceBook, kind: _Kind) -> Envelope:
+        """The envelope of a provider that might be any."""
+        with self._lock:
+            known = self._of_all.setdefault(book, LRUCache(_KINDS_KEPT)).get(kind)
+        if known is None:
+            found = (self.of(one, kind)[1] for one in book.shelves(book.providers()) if one is not None)
+            known = _NOTHING, _highest(high for high in found if high is not None)
+            with self._lock:
+                self._of_all[book][kind] = known
+        return known
 
 
 _envelopes = _Envelopes()

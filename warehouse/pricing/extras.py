@@ -13,47 +13,61 @@ ROW, UNIT, QUANTITY, RATE = "row", "unit", "quantity", "rate"
 _DECIMAL = pl.Decimal(18, QUANTITY_DIGITS)
 
 
-def has_units(frame: pl.DataFrame) -> pl.Series | None:
-    """True for rows that used any unit; None where no row did."""
+def used_units(frame: pl.DataFrame) -> pl.DataFrame | None:
+    """Each unit that a row used: the row's number, the unit's name, and how much of it in millionths.
+
+    None where no row used any. Shape: `frame` may have the two lists of units.
+    """
     if UNIT_NAME_COLUMN not in frame.columns:
         return None
-    used = frame[UNIT_NAME_COLUMN].list.len().fill_null(0) > 0
-    return used if used.any() else None
-
-
-def used_units(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame | None:
-    """Each unit that a row with a tariff used: its row, name, quantity in millionths, and rate as text, perhaps none.
-
-    None where no row used any. Shape: `frame` has `TARIFF` and may have the two lists of units.
-    """
-    used = has_units(frame)
-    if used is None:
-        return None
     columns = (UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN)
-    rows = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW), TARIFF, *columns)
-    flat = rows.filter(used & frame[TARIFF].is_not_null()).explode(*columns, empty_as_null=False)
+    has_any = (frame[UNIT_NAME_COLUMN].list.len() > 0).fill_null(value=False)
+    if not has_any.any():
+        return None
+    places = has_any.arg_true().cast(pl.UInt32).alias(ROW)
+    flat = frame.select(columns).filter(has_any).with_columns(places).explode(*columns, empty_as_null=False)
     quantity = pl.col(UNIT_QUANTITY_COLUMN).cast(_DECIMAL).to_physical().cast(pl.Int64)
-    flat = flat.select(ROW, TARIFF, pl.col(UNIT_NAME_COLUMN).alias(UNIT), quantity.alias(QUANTITY))
-    priced = [(index, unit, str(rate)) for index, tariff in enumerate(tariffs) for unit, rate in tariff.units.items()]
-    schema = {TARIFF: frame.schema[TARIFF], UNIT: pl.String(), RATE: pl.String()}
-    return flat.join(pl.DataFrame(priced, schema=schema, orient="row"), on=[TARIFF, UNIT], how="left").drop(TARIFF)
+    return flat.select(ROW, pl.col(UNIT_NAME_COLUMN).alias(UNIT), quantity.alias(QUANTITY))
 
 
-def metered(frame: pl.DataFrame, tariffs: Sequence[Tariff]) -> pl.DataFrame:
-    """Per row: `counted`, whether it used a priced unit that models are sold by; `uncounted`, whether an unpriced one.
+def units_of(units: pl.DataFrame | None, rows: pl.Series) -> pl.DataFrame | None:
+    """The units of the rows for which `rows` is true, numbered among those; None where they used none."""
+    if units is None:
+        return None
+    places = (rows.cum_sum() - 1).cast(pl.UInt32, strict=False)
+    kept = units.filter(rows.gather(units[ROW]))
+    return kept.with_columns(places.gather(kept[ROW]).alias(ROW)) if kept.height else None
+
+
+def rated_units(units: pl.DataFrame, tariff: pl.Series, tariffs: Sequence[Tariff]) -> pl.DataFrame:
+    """Each unit of a row with a tariff: row, unit, quantity, and rate as text, perhaps none.
+
+    Shape: `tariff` is the index of each row's tariff, null for a row without one.
+    """
+    placed = units.with_columns(tariff.gather(units[ROW]).alias(TARIFF)).filter(pl.col(TARIFF).is_not_null())
+    reached = placed[TARIFF].unique().to_list()
+    priced = [(index, unit, str(rate)) for index in reached for unit, rate in tariffs[index].units.items()]
+    schema = {TARIFF: tariff.dtype, UNIT: pl.String(), RATE: pl.String()}
+    rates = pl.DataFrame(priced, schema=schema, orient="row")
+    return placed.join(rates, on=[TARIFF, UNIT], how="left").drop(TARIFF)
+
+
+def metered(
+    units: pl.DataFrame | None, tariff: pl.Series, tariffs: Sequence[Tariff]
+) -> tuple[pl.Series, pl.Series] | None:
+    """Per row, whether it used a priced unit that models are sold by, and whether an unpriced one; None where no row
+    used any such.
 
     Tools that come on top of tokens are neither.
     """
-    used = used_units(frame, tariffs)
-    blank = pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True)
-    if used is None:
-        return pl.DataFrame({"counted": blank, "uncounted": blank})
-    names = used[UNIT].unique().to_list()
-    meters = used.filter(pl.col(UNIT).is_in([name for name in names if is_meter(name)]), pl.col(QUANTITY) > 0)
+    if units is None:
+        return None
+    names = [name for name in units[UNIT].unique().to_list() if is_meter(name)]
+    meters = units.filter(pl.col(UNIT).is_in(names), pl.col(QUANTITY) > 0)
+    if meters.is_empty():
+        return None
+    meters = rated_units(meters, tariff, tariffs)
     is_priced = meters[RATE].is_not_null()
-    return pl.DataFrame(
-        {
-            "counted": blank.clone().scatter(meters.filter(is_priced)[ROW].unique(), values=True),
-            "uncounted": blank.clone().scatter(meters.filter(~is_priced)[ROW].unique(), values=True),
-        }
-    )
+    blank = pl.repeat(value=False, n=tariff.len(), dtype=pl.Boolean, eager=True)
+    counted, uncounted = meters.filter(is_priced)[ROW].unique(), meters.filter(~is_priced)[ROW].unique()
+    return blank.clone().scatter(counted, values=True), blank.scatter(uncounted, values=True)

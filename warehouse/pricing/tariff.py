@@ -9,7 +9,8 @@ Three rules keep tokens from being billed twice or not at all (dataplane contrac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import cast
 
 from warehouse.pricing.config import CustomPricing, ModelPricing, PricingConfig, Rates
 from warehouse.pricing.facets import Facets as Facets
@@ -33,10 +34,11 @@ _TEXT_ONLY = Calculation(
     Branch(Operation.MULTIPLY, (Variable("output_tokens"), RateRef("response_token"))),
 )
 """The formula of 40 of 46 known providers; used when a file's default has none."""
+CONSTANT = "#constant"
 _NOT_BY_FORMULA = Calculation()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tariff:
     """Exact cost per quantity. Units: cents."""
 
@@ -51,10 +53,48 @@ class Tariff:
     """True when tokens say nothing about the cost: the number of images must be known."""
     needs_units: bool = False
 
-    @property
+    @cached_property
     def is_free(self) -> bool:
         """True when nothing costs anything, but for tools that come on top."""
         return not (self.rates or self.constant or self.products or any(map(is_meter, self.units)))
+
+    @cached_property
+    def amounts(self) -> tuple[Decimal, ...]:
+        """All amounts but those of units."""
+        return (*self.rates.values(), self.constant, *(term.coefficient for term in self.products))
+
+    @cached_property
+    def digits(self) -> int:
+        """Decimals of the finest amount."""
+        return max(map(decimals, self.amounts))
+
+    @cached_property
+    def dearest(self) -> Decimal:
+        """The largest amount."""
+        return max(self.amounts)
+
+    def whole(self, column: str, digits: int) -> int:
+        """The rate of a bucket column (`CONSTANT`: the constant) as a whole number of 10^-digits cents."""
+        known = self._wholes.get(digits)
+        if known is None:
+            amounts = {**self.rates, CONSTANT: self.constant}
+            known = {name: whole(amount, digits) for name, amount in amounts.items()}
+            self._wholes[digits] = known
+        return known.get(column, 0)
+
+    @cached_property
+    def _wholes(self) -> dict[int, dict[str, int]]:
+        return {}
+
+
+def whole(amount: Decimal, digits: int) -> int:
+    """An amount as a whole number of 10^-digits, half even where it is finer."""
+    return int(amount.scaleb(digits, EXACT).to_integral_value(context=EXACT))
+
+
+def decimals(amount: Decimal) -> int:
+    """How many decimals an amount needs; below 0 for multiples of ten."""
+    return -cast(int, amount.normalize(EXACT).as_tuple().exponent)  # prices are finite
 
 
 @dataclass(frozen=True, slots=True)
