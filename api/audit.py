@@ -122,9 +122,10 @@ class Trail:
         if self._size <= LONGEST_BODY_BYTES:
             self._chunks.append(chunk)
 
-    async def read_rest(self, receive: Receive) -> None:
-        """Read the body that nobody will read, because the call is refused before that."""
-        is_more = self._size == 0
+    async def read_rest(self, scope: Scope, receive: Receive) -> None:
+        """Read a body that nobody has read: the call was refused before that, or its handler needs none."""
+        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+        is_more = self._size == 0 and lengths not in ([], [b"0"])
         while is_more and self._size <= LONGEST_BODY_BYTES:
             message = await receive()
             self.read(message.get("body", b""))

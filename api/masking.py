@@ -46,6 +46,7 @@ _USER_INFO = re.compile(r"://[^\s\"'<>@/]{1,512}@|://[^\s\"'<>@/:]{0,256}:[^\s\"
 _PAIR = re.compile(
     r"(?<![\w-])([\w.-]{1,64})(\s{0,4}[=:]\s{0,4})(\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\s&;,\"'<>]{1,4096})"
 )
+_DIGIT, _SURELY_SECRET = re.compile(r"\d"), 16
 _TELLING = re.compile(r"[=:.]|[A-Za-z]{2}[-_]\w|AKIA|ASIA|AIza|(?i:bearer|basic)")
 """Without any of this a text holds nothing that the patterns above find."""
 
@@ -79,7 +80,7 @@ def masked_text(text: str) -> str:
     text = _SCHEME.sub(lambda found: f"{found[1]} {MASK}", text)
     text = _FOREIGN_KEY.sub(MASK, text)
     text = _USER_INFO.sub(f"://{MASK}@", text)
-    return _PAIR.sub(lambda found: f"{found[1]}{found[2]}{MASK}" if is_secret(found[1]) else found[0], text)
+    return _PAIR.sub(_without_value, text)
 
 
 def shortened(credential: str) -> str:
@@ -130,6 +131,15 @@ def masked_body(content: bytes, size: int, content_type: str) -> str | None:
 def cut(text: str) -> str:
     """The text, or its start and how long it was."""
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…[cut: {len(text)} characters]"
+
+
+def _without_value(pair: re.Match[str]) -> str:
+    name, between, value = pair.groups()
+    # In prose a colon ends a clause ("the token: it expired"), so there the value has to look like a secret too.
+    is_prose = between.rstrip().endswith(":") and between[-1].isspace()
+    if not is_secret(name) or (is_prose and len(value) < _SURELY_SECRET and not _DIGIT.search(value)):
+        return pair[0]
+    return f"{name}{between}{MASK}"
 
 
 def _masked(value: object, *, is_hidden: bool, depth: int) -> object:

@@ -173,12 +173,13 @@ class Gate(APIRoute):
                     state.principal.require(permission)
             except Forbidden:
                 if trail is not None:
-                    await trail.read_rest(request.receive)
+                    await trail.read_rest(request.scope, request.receive)
                 raise
             # What is not audited takes records or asks questions: it writes no table, so nobody need wait for it.
             writes = records is not None and request.method not in READING_METHODS
             response = await _in_one_transaction(services, handle, _limited(request, limit_bytes, trail), writes=writes)
             if trail is not None:
+                await trail.read_rest(request.scope, request.receive)
                 trail.made(bytes(response.body))
             return response
 
