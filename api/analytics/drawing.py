@@ -88,7 +88,7 @@ def _number(dataset: Dataset, name: str, line: Line | None) -> Any:
         return 0
     value = line[name]
     if value is None:
-        return None if line[dataset.count.name] and _is_of_money(dataset, name) else 0
+        return None if _is_of_money(dataset, name) and line[dataset.count.name] else 0
     return money(value) if isinstance(value, Decimal) else value
 
 

@@ -45,10 +45,9 @@ class Graph:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Everything the graph needs, the count of rows first."""
-        return tuple(
-            dict.fromkeys((self.dataset.count.name, *(each.measure for each in (*self.summary, *self.points))))
-        )
+        """Everything the graph needs; where there is money, also how many requests there are."""
+        named = dict.fromkeys(each.measure for each in (*self.summary, *self.points))
+        return (*named, *((self.dataset.count.name,) if "cost" in named else ()))
 
 
 _TOTAL = (Field("total", "requests"),)

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from math import floor
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 import pyarrow as pa
 
-from warehouse.query.spec import Condition, GroupedQuery
+from warehouse.query.scope import TenantScope
+from warehouse.query.spec import Condition, GroupedQuery, Question
 
 Row = dict[str, Any]
 
@@ -24,8 +26,22 @@ _DIMENSION_COLUMN = {
     "provider": "virtual_key",
     "prompt": "prompt_slug",
     "unpriced_reason": "unpriced_reason",
+    "user": "_user",
+    "retries": "retry_success_count",
+    "score": "value",
 }
-_BESIDE = (("cost", "unpriced_requests"), ("cost_low", "unpriced_requests"), ("cost_high", "unbounded_requests"))
+_NUMBERS = frozenset({"status_code", "retries", "score"})
+_BESIDE = (
+    ("cost", "unpriced_requests"),
+    ("avg_cost", "unpriced_requests"),
+    ("cost_low", "unpriced_requests"),
+    ("cost_high", "unbounded_requests"),
+    ("simple_cache_savings", "unpriced_hits"),
+    ("semantic_cache_savings", "unpriced_hits"),
+)
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": ge, "<=": le, ">": gt, "<": lt, "=": eq, "!=": ne,
+}  # fmt: skip
 _NUMBER_FILTERS = {
     "total_units": "total_units",
     "cost": "cost",
@@ -56,34 +72,44 @@ class Oracle:
 
     @cached_property
     def given(self) -> list[Row]:
-        return self.feedbacks.to_pylist()
+        return [_aware(row) for row in self.feedbacks.to_pylist()]
 
-    def rows_of(self, query: GroupedQuery) -> list[Row]:
+    def rows_of(self, query: Question) -> list[Row]:
         """The rows that the question is about."""
         since, until = _cut(query.since), _cut(query.until)
         passing = [self._passes(query, condition) for condition in query.conditions]
+        if query.trace_conditions:
+            passing.append(self._trace_passes(query))
+        if query.outside is not None:
+            left_out = query.outside
+            passing.append(lambda row: key_of(left_out.by, row) not in left_out.keys)
+        rows = self.given if query.dataset.name == "feedbacks" else self.rows
         return [
             row
-            for row in self.rows
+            for row in rows
             if since <= row["created_at"] <= until
-            and _is_in_scope(query, row)
+            and _is_in_scope(query.scope, row)
             and all(passes(row) for passes in passing)
         ]
 
     def answer(self, query: GroupedQuery) -> tuple[list[Row], int]:
         """The page of groups, with requested measures and what stands beside them, and the number of all groups."""
-        groups: dict[tuple[Any, ...], list[Row]] = {}
-        for row in self.rows_of(query):
-            groups.setdefault(tuple(_key(name, row) for name in query.by), []).append(row)
-        names = list(query.measures)
-        for money, beside in _BESIDE:
-            if money in query.measures and beside not in names:
-                names.append(beside)
+        rows = self.rows_of(query)
+        groups: dict[tuple[Any, ...], list[Row]] = {} if query.by else {(): rows}
+        for row in rows if query.by else ():
+            groups.setdefault(key_of(query.by, row), []).append(row)
+        names = beside(query.measures)
         keys = list(query.by)
+        needed = {*names, "requests", *(having.measure for having in query.having)}
         lines = [
-            dict(zip(keys, key, strict=True)) | {name: MEASURES[name](rows) for name in {*names, "requests"}}
+            dict(zip(keys, key, strict=True)) | {name: self.number(name, query.scope, rows) for name in needed}
             for key, rows in groups.items()
         ]
+        for having in query.having:
+            compare, bound = _COMPARE[having.comparison], Decimal(str(having.value))
+            lines = [
+                line for line in lines if (value := line[having.measure]) is not None and compare(_exact(value), bound)
+            ]
         for name in reversed(keys):
             lines.sort(key=lambda line: _sortable(line[name], "asc"))
         order = query.order or ()
@@ -93,7 +119,29 @@ class Oracle:
         end = None if query.limit is None else query.offset + query.limit
         return [{name: line[name] for name in (*keys, *names)} for line in lines[query.offset : end]], len(lines)
 
-    def _passes(self, query: GroupedQuery, condition: Condition) -> Callable[[Row], bool]:
+    def number(self, name: str, scope: TenantScope, rows: Sequence[Row]) -> Any:
+        """A measure over some rows of requests; each feedback on one of their traces counts once."""
+        if name not in FEEDBACK_MEASURES:
+            return MEASURES[name](rows)
+        traces = {row["trace_id"] for row in rows}
+        given = [
+            one for one in self.given if _is_in_scope(scope, one) and one["trace_id"] and one["trace_id"] in traces
+        ]
+        if name == "requests_with_feedback":
+            rated = {one["trace_id"] for one in given}
+            return sum(row["trace_id"] in rated for row in rows)
+        return GIVEN_MEASURES[name](given)
+
+    def _trace_passes(self, query: Question) -> Callable[[Row], bool]:
+        passing = [self._passes(query, condition) for condition in query.trace_conditions]
+        traces = {
+            row["trace_id"]
+            for row in self.rows
+            if row["trace_id"] and _is_in_scope(query.scope, row) and all(passes(row) for passes in passing)
+        }
+        return lambda row: row["trace_id"] in traces
+
+    def _passes(self, query: Question, condition: Condition) -> Callable[[Row], bool]:
         name, value = condition.filter, condition.value
         if name.startswith("weighted_feedback"):
             return self._feedback_passes(query, name, value)
@@ -116,10 +164,10 @@ class Oracle:
             return lambda row: row[column] is not None and row[column] >= bound
         return lambda row: row[column] is not None and row[column] <= bound
 
-    def _feedback_passes(self, query: GroupedQuery, name: str, value: Any) -> Callable[[Row], bool]:
+    def _feedback_passes(self, query: Question, name: str, value: Any) -> Callable[[Row], bool]:
         weighted: dict[str, list[float]] = {}
         for given in self.given:
-            if _is_in_scope(query, given) and given["trace_id"] and given["weighted"] is not None:
+            if _is_in_scope(query.scope, given) and given["trace_id"] and given["weighted"] is not None:
                 weighted.setdefault(given["trace_id"], []).append(given["weighted"])
         means = {trace: sum(values) / len(values) for trace, values in weighted.items()}
         if name.endswith("_min"):
@@ -149,8 +197,25 @@ def _cut(instant: datetime) -> datetime:
     return utc.replace(microsecond=utc.microsecond - utc.microsecond % 1000)
 
 
-def _is_in_scope(query: GroupedQuery, row: Row) -> bool:
-    scope = query.scope
+def beside(measures: Sequence[str]) -> list[str]:
+    """The measures, then those that must stand beside them."""
+    names = list(measures)
+    for money, companion in _BESIDE:
+        if money in measures and companion not in names:
+            names.append(companion)
+    return names
+
+
+def key_of(by: Sequence[str], row: Row) -> tuple[Any, ...]:
+    """The group that a row is in."""
+    return tuple(_key(name, row) for name in by)
+
+
+def _exact(value: Any) -> Decimal:
+    return Decimal(value) if isinstance(value, int | float) else value
+
+
+def _is_in_scope(scope: TenantScope, row: Row) -> bool:
     if row["organisation_id"] != scope.organisation_id:
         return False
     return scope.workspaces is None or row["workspace_slug"] in scope.workspaces
@@ -164,8 +229,8 @@ def _metadata(row: Row, key: str) -> str:
 
 
 def _key(name: str, row: Row) -> Any:
-    if name == "status_code":
-        return row["response_status_code"]
+    if name in _NUMBERS:
+        return row[_DIMENSION_COLUMN[name]]
     if name.startswith("metadata."):
         return _metadata(row, name[len("metadata.") :])
     return row[_DIMENSION_COLUMN[name]] or ""
@@ -223,6 +288,53 @@ def _lookups(rows: Sequence[Row]) -> int:
     return sum((row["cache_status"] or "").lower() not in ("", "disabled") for row in rows)
 
 
+def _is_hit(row: Row) -> bool:
+    return (row["cache_status"] or "").lower() in ("hit", "semantic hit")
+
+
+def _hits_of(kind: str) -> Callable[[Sequence[Row]], int]:
+    return lambda rows: sum((row["cache_status"] or "").lower() == kind for row in rows)
+
+
+def _saved(kind: str) -> Callable[[Sequence[Row]], Decimal | None]:
+    def total(rows: Sequence[Row]) -> Decimal | None:
+        known = _known([row for row in rows if (row["cache_status"] or "").lower() == kind], "cache_saved_cost")
+        return sum(known, Decimal(0)) if known else None
+
+    return total
+
+
+def _mean_latency(rows: Sequence[Row]) -> float | None:
+    return _divided(sum(_known(rows, "response_time")), len(_known(rows, "response_time")))
+
+
+def _users(rows: Sequence[Row]) -> int:
+    return len({row["_user"] for row in rows if row["_user"]})
+
+
+def _of_users(rows: Sequence[Row]) -> int:
+    return sum(bool(row["_user"]) for row in rows)
+
+
+def _only_provider(rows: Sequence[Row]) -> str | None:
+    providers = set(_known(rows, "ai_org"))
+    return providers.pop() if len(providers) == 1 else None
+
+
+def _is_retried(row: Row) -> bool:
+    return row["is_success"] is True and (row["retry_success_count"] or 0) > 0
+
+
+def _is_fallen_back(row: Row) -> bool:
+    fell = (row["mode"] or "").lower() == "fallback" and (row["last_used_option_index"] or 0) > 0
+    return row["is_success"] is True and fell
+
+
+def _mean_cost(rows: Sequence[Row]) -> float | None:
+    cost = _cost(rows)
+    return None if cost is None else float(cost) / len(rows)
+
+
 MEASURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "requests": len,
     "cost": _cost,
@@ -236,12 +348,40 @@ MEASURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "error_count": lambda rows: sum(row["is_success"] is False for row in rows),
     "p95_latency": lambda rows: quantile(_known(rows, "response_time"), 0.95),
     "p99_latency": lambda rows: quantile(_known(rows, "response_time"), 0.99),
-    "last_seen": lambda rows: max(row["created_at"] for row in rows),
-    "first_seen": lambda rows: min(row["created_at"] for row in rows),
+    "last_seen": lambda rows: max((row["created_at"] for row in rows), default=None),
+    "first_seen": lambda rows: min((row["created_at"] for row in rows), default=None),
     "avg_tokens": lambda rows: _divided(sum(_known(rows, "total_units")), len(rows)),
     "avg_input_tokens": lambda rows: _divided(sum(_known(rows, "req_units")), len(rows)),
     "avg_output_tokens": lambda rows: _divided(sum(_known(rows, "res_units")), len(rows)),
-    "avg_latency": lambda rows: _divided(sum(_known(rows, "response_time")), len(_known(rows, "response_time"))),
+    "avg_latency": _mean_latency,
     "success_rate": lambda rows: _divided(100 * sum(row["is_success"] is True for row in rows), len(rows)),
     "cache_hit_rate": lambda rows: _divided(100 * _hits(rows), _lookups(rows)),
+    "avg_cost": _mean_cost,
+    "error_rate": lambda rows: _divided(100 * sum(row["is_success"] is False for row in rows), len(rows)),
+    "p50_latency": lambda rows: quantile(_known(rows, "response_time"), 0.5),
+    "p90_latency": lambda rows: quantile(_known(rows, "response_time"), 0.9),
+    "users": _users,
+    "user_requests": _of_users,
+    "requests_per_user": lambda rows: _divided(_of_users(rows), _users(rows)),
+    "error_codes": lambda rows: len({row["response_status_code"] for row in rows if row["is_success"] is False}),
+    "only_provider": _only_provider,
+    "cache_hits": _hits,
+    "simple_hits": _hits_of("hit"),
+    "semantic_hits": _hits_of("semantic hit"),
+    "simple_cache_savings": _saved("hit"),
+    "semantic_cache_savings": _saved("semantic hit"),
+    "unpriced_hits": lambda rows: sum(_is_hit(row) and row["cache_saved_cost"] is None for row in rows),
+    "avg_hit_latency": lambda rows: _mean_latency([row for row in rows if _is_hit(row)]),
+    "avg_miss_latency": lambda rows: _mean_latency([row for row in rows if not _is_hit(row)]),
+    "rescued_by_retry": lambda rows: sum(map(_is_retried, rows)),
+    "rescued_by_fallback": lambda rows: sum(map(_is_fallen_back, rows)),
 }
+
+FEEDBACK_MEASURES = ("feedbacks", "requests_with_feedback", "avg_weighted_feedback")
+"""What a group of requests has by its traces."""
+
+GIVEN_MEASURES: dict[str, Callable[[Sequence[Row]], Any]] = {
+    "feedbacks": len,
+    "avg_weighted_feedback": lambda given: _divided(sum(_known(given, "weighted")), len(_known(given, "weighted"))),
+}
+"""What rows of feedback add up to."""

@@ -22,6 +22,7 @@ PROMPTS = ("greeting", "grüße", None)
 VIRTUAL_KEYS = ("openai-main", "openai-eu", None)
 STATUSES = (200, 200, 200, 200, 201, 246, 400, 401, 429, 500, None)
 CACHE_STATUSES = ("HIT", "hit", "Semantic Hit", "MISS", "semantic miss", "REFRESH", "DISABLED", "disabled", None)
+USERS = ("ann", "bob", "Bob", "zoë", "", None)
 METADATA_KEYS = ("team", "_user", "Team", "te'am", "team\\", "ключ", "a b")
 METADATA_VALUES = ("search", "ads", "", "Search", "x'; DROP TABLE generations; --", "наука", "a\nb", "100%", "\\'")
 HOSTILE = (
@@ -130,6 +131,18 @@ def _generation(random: Random, id_: str) -> dict[str, Any]:
         "unpriced_reason": "no price" if cost is None else None,
         "batch_id": f"batch-{random.randrange(3)}",
         "ingested_at": FIRST_DAY + timedelta(days=DAYS),
+        **_drawn(Random(id_)),
+    }
+
+
+def _drawn(random: Random) -> dict[str, Any]:
+    """What graphs draw beside all that."""
+    return {
+        "_user": random.choice(USERS),
+        "cache_saved_cost": random.choice((None, Decimal(0), Decimal(random.randrange(10**13)).scaleb(-12))),
+        "retry_success_count": random.choice((None, 0, 0, 1, 2, -1)),
+        "mode": random.choice((None, "single", "fallback", "Fallback", "loadbalance")),
+        "last_used_option_index": random.choice((None, 0, 0, 1, 2)),
     }
 
 

@@ -97,7 +97,8 @@ def _edges(since: datetime, until: datetime, granularity: Granularity, zone: tzi
 def _clock(since: datetime, until: datetime, granularity: Granularity, zone: tzinfo) -> Iterator[datetime]:
     """Every instant at which the zone's wall clock comes to a whole multiple of the width, or jumps over one."""
     width, shown = granularity.width, None
-    for start, end, offset in _pieces(since - _DAY, until + _DAY, zone):
+    # Clocks change at whole seconds, and are looked for from one.
+    for start, end, offset in _pieces(since.replace(microsecond=0) - _DAY, until + _DAY, zone):
         past = (start + offset - _CLOCK_ZERO) % width
         if shown is not None and start + offset - past > shown:
             yield start

@@ -52,13 +52,14 @@ def measures_of(query: Question) -> tuple[str, ...]:
 
 
 def parts_of(query: Question) -> tuple[Measure, ...]:
-    """Everything that must be computed of a group."""
-    return needed_parts(query.dataset, (*measures_of(query), *query.numbers()))
+    """Everything that must be computed of a group. A page is ordered by the number of rows unless told otherwise."""
+    counted = (query.dataset.count.name,) if isinstance(query, GroupedQuery) else ()
+    return needed_parts(query.dataset, (*counted, *measures_of(query), *query.numbers()))
 
 
 def needed_parts(dataset: Dataset, names: Sequence[str]) -> tuple[Measure, ...]:
-    """The measures that must be computed for these measures and ratios, each once, the row count always first."""
-    parts = {dataset.count.name: dataset.count}
+    """The measures that must be computed for these measures and ratios, each once."""
+    parts: dict[str, Measure] = {}
     ratios = {ratio.name: ratio for ratio in dataset.ratios}
     for name in names:
         ratio = ratios.get(name)

@@ -17,7 +17,9 @@ from warehouse.query import conditions
 from warehouse.query.knowledge import known_rows
 from warehouse.query.spec import MetadataDimension, Question, dimension_of
 
-_TRACE, _RATED = "trace", "rated_trace"
+_RATED = "rated_trace"
+_RATINGS = {"rated_feedbacks": "feedbacks", "rated_sum": "weighted_sum", "rated_count": "weighted_count"}
+"""Columns of a trace's ratings, and what a measure through feedbacks calls each (`PER_TRACE`)."""
 _SUMS = {Kind.INTEGER: "GL_SUM_INT", Kind.FLOAT: "GL_SUM_FLOAT", Kind.MONEY: "GL_SUM_MONEY"}
 
 
@@ -62,9 +64,10 @@ def dimension_keys(query: Question) -> list[exp.Expr]:
 def groups_of(query: Question, keys: Keys, parts: Sequence[Measure], split: Split | None) -> exp.Select:
     """Every group with its parts."""
     whole = (Window(query.since, query.until),)
-    rated = [part for part in parts if part.through]
-    if split is None and rated:
-        partials = [_of_rows(query, keys, parts, whole), _of_traces(query, keys, parts, whole)]
+    if any(part.through for part in parts):
+        partials = [_of_traces(query, keys, parts, whole)]
+        if not all(part.through for part in parts):
+            partials.append(_of_rows(query, keys, parts, whole))
         return _merged(partials, Keys(keys.of, keys.count), parts)
     if split is None and (not keys.and_all or not all(part.merge for part in parts)):
         return _of_rows(query, keys, parts, whole)
@@ -110,41 +113,32 @@ def _of_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Spl
 
 def _of_traces(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
     """The parts that look into feedbacks: each trace counts once per group, however many of its requests are in it."""
-    has_feedback = exp.In(this=column("trace_id"), query=exp.Subquery(this=_feedback_traces(query)))
-    rows = exp.select(*_aliased(_row_keys(query, keys)), exp.alias_(column("trace_id"), _TRACE), copy=False)
-    rows = _read(query, rows, [column("trace_id")], windows).where(has_feedback, copy=False)
-    traces = exp.select(*keys.names(), exp.column(_TRACE), _named(call("GL_COUNT"), "requests"), copy=False)
-    traces = _grouped(traces.from_(rows.subquery("keyed", copy=False), copy=False), keys.sets(exp.column(_TRACE)))
+    rows = exp.select(*_aliased(_row_keys(query, keys)), *map(exp.column, (_RATED, *_RATINGS)), copy=False)
+    rows = _read(query, rows, [column("trace_id")], windows)
+    same = exp.EQ(this=column("trace_id"), expression=exp.column(_RATED))
+    rows = rows.join(_ratings(query).subquery("ratings", copy=False), on=same, copy=False)
+    of_trace = [_named(call("GL_MAX", exp.column(rating)), name) for rating, name in _RATINGS.items()]
+    traces = exp.select(*keys.names(), _named(call("GL_COUNT"), "requests"), *of_trace, copy=False)
+    traces = _grouped(traces.from_(rows.subquery("keyed", copy=False), copy=False), keys.sets(exp.column(_RATED)))
     own = [part.expression.copy() if part.through else exp.Null() for part in parts]
     plain = Keys(keys.of, keys.count)
     tree = _select(plain.names(), parts, own).from_(traces.subquery("traces", copy=False), copy=False)
-    same = exp.EQ(this=exp.column(_TRACE), expression=exp.column(_RATED))
-    tree = tree.join(_ratings(query).subquery("ratings", copy=False), on=same, copy=False)
     return _grouped(tree, plain.sets())
 
 
 def _ratings(query: Question) -> exp.Select:
-    """For each trace of the scope what its feedbacks add up to. No window: they may come long after the requests."""
+    """For each trace what its feedbacks add up to. No window: they may come long after the requests.
+
+    Everybody's feedback counts: it is joined to requests that the scope holds.
+    """
     rated = exp.Not(this=exp.Is(this=column("weighted"), expression=exp.Null()))
-    tree = exp.select(
-        exp.alias_(column("trace_id"), _RATED),
-        _named(call("GL_COUNT"), "feedbacks"),
-        _named(call("GL_SUM_FLOAT", "weighted"), "weighted_sum"),
-        _named(call("GL_COUNT_IF", rated), "weighted_count"),
-        copy=False,
-    )
-    return _on_traces(query, tree).group_by(exp.column(_RATED), copy=False)
-
-
-def _feedback_traces(query: Question) -> exp.Select:
-    return _on_traces(query, exp.select(column("trace_id"), copy=False))
-
-
-def _on_traces(query: Question, tree: exp.Select) -> exp.Select:
-    # Everybody's feedback counts: it is joined to traces of rows that the scope holds.
+    sums = (call("GL_COUNT"), call("GL_SUM_FLOAT", "weighted"), call("GL_COUNT_IF", rated))
+    named_sums = [exp.alias_(value, name) for value, name in zip(sums, _RATINGS, strict=True)]
+    tree = exp.select(exp.alias_(column("trace_id"), _RATED), *named_sums, copy=False)
     own = conditions.within_scope(query.scope.of_everybody())
     has_trace = exp.NEQ(this=column("trace_id"), expression=text(""))
-    return tree.from_(scan(FEEDBACKS.name, Window()), copy=False).where(own, has_trace, copy=False)
+    tree = tree.from_(scan(FEEDBACKS.name, Window()), copy=False).where(own, has_trace, copy=False)
+    return tree.group_by(exp.column(_RATED), copy=False)
 
 
 def _merged(partials: Sequence[exp.Select], keys: Keys, parts: Sequence[Measure]) -> exp.Select:

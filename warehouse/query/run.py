@@ -55,7 +55,7 @@ class SeriesAnswer:
 
     Shape: `starts` are the instants at which the buckets start, in UTC. `points` has the column `BUCKET` (the place in
     `starts`), then keys and measures as a grouped answer; buckets without a row have no line. `whole` is one line of
-    measures.
+    measures, or none where nothing is found.
     """
 
     starts: tuple[datetime, ...]
@@ -174,9 +174,10 @@ def _grouped(query: GroupedQuery, found: pa.Table) -> GroupedAnswer:
 
 def _series(query: SeriesQuery, found: pa.Table) -> SeriesAnswer:
     numbers: list[int | None] = found["c0"].to_pylist()
-    # Every number counts from 1 but the one of the whole time, which is one line at either end.
+    # Every number counts from 1 but the one of the whole time, which is the line at either end.
     in_buckets = [number for number in numbers if number]
-    at = numbers.index(next(number for number in numbers if not number))
+    # Where only traces are looked into, no trace means no line at all.
+    at = next((place for place, number in enumerate(numbers) if not number), len(numbers))
     schema = answer_schema(query)
     points = _table(schema, found.slice(0, at) if at else found.slice(1), 1)
     places = pa.array([number - 1 for number in in_buckets], pa.int64())
