@@ -54,8 +54,8 @@ def reprice_requests() -> None:
 
 @dg.op(pool=WRITES)
 def tidy(context: dg.OpExecutionContext, ledger: Ledger) -> None:
-    """Compact, checkpoint and sweep the warehouse."""
-    for done in ledger.engine().maintain(ledger.now()):
+    """Compact, checkpoint and sweep the warehouse; forget audit records whose time is over."""
+    for done in (*ledger.forget_old_audit_records(), *ledger.engine().maintain(ledger.now())):
         context.log.info(done)
 
 

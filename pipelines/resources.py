@@ -11,6 +11,7 @@ from api.api_keys.upkeep import Upkeep
 from api.cli.local import Local
 from warehouse.engines.base import Engine
 from warehouse.errors import ConfigurationError
+from warehouse.ingest.audit import forget_old
 from warehouse.ingest.daily import DailyLogs, DayInventory
 from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
@@ -58,6 +59,11 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
     def now(self) -> datetime:
         """The present, in UTC."""
         return datetime.now(UTC)
+
+    def forget_old_audit_records(self) -> list[str]:
+        """Delete the audit records that are older than GATELEDGER_AUDIT_RETENTION_DAYS; says what went."""
+        days = self._local.settings.operations.audit_retention_days
+        return forget_old(self.engine(), self.now(), days)
 
     def watches(self) -> bool:
         """True when a log store is configured."""

@@ -1,0 +1,58 @@
+"""The index finds just the route that trying one after the other would find."""
+
+from typing import Any
+
+import pytest
+from starlette.routing import Match
+
+from api.app import ROUTERS
+from api.permissions import PUBLIC
+from api.route_index import RouteIndex, served
+from api.routing import Gate, Router, gates
+
+
+def built(*routers: Router) -> list[Gate]:
+    return gates(routers, body_limit_bytes=1, large_body_limit_bytes=1)
+
+
+def by_trying(routes: list[Gate], scope: dict[str, Any]) -> tuple[Match, Gate | None]:
+    partial: Gate | None = None
+    for route in routes:
+        match, _ = route.matches(dict(scope))
+        if match is Match.FULL:
+            return match, route
+        if match is Match.PARTIAL and partial is None:
+            partial = route
+    return (Match.PARTIAL, partial) if partial else (Match.NONE, None)
+
+
+def by_index(index: RouteIndex, scope: dict[str, Any]) -> tuple[Match, Gate | None]:
+    match, child = index.matches(dict(scope))
+    return match, child.get("route")
+
+
+@pytest.fixture(scope="module")
+def routes() -> list[Gate]:
+    odd = Router("odd")
+    for path in ("/odd/fixed", "/odd/{id}", "/odd/{id}/x", "/odd/fixed/x", "/odd/{rest:path}", "/odd/{a}.json"):
+        odd.get(path, permission=PUBLIC)(lambda: None)
+    odd.put("/odd/{id}", permission=PUBLIC)(lambda: None)
+    return built(*ROUTERS, odd)
+
+
+def test_every_route_is_found_as_before(routes: list[Gate]) -> None:
+    index = RouteIndex(routes)
+    tails = ("", "/", "/x", "/fixed", "/a/b/c")
+    paths = {route.path.replace("{", "").replace("}", "").replace(":path", "") for route in routes}
+    words = {path.replace("id", value) for path in paths for value in ("fixed", "a.json", "ws-1", "%2F", "")}
+    assert len(words) > 100
+    for path in {word + tail for word in words for tail in tails} | {"", "/", "//", "/v1", "nonsense"}:
+        for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
+            scope = {"type": "http", "method": method, "path": path, "headers": [], "root_path": ""}
+            assert by_index(index, scope) == by_trying(routes, scope), (method, path)
+
+
+def test_few_routes_are_tried(routes: list[Gate]) -> None:
+    index = RouteIndex(routes)
+    assert max(len(index.candidates(route.path)) for route in routes) <= 12
+    assert served([index]) == routes
