@@ -3,13 +3,14 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 ARGS ?=
+DATABASES ?= mariadb postgresql
 export UV_PYTHON_DOWNLOADS := never
 VENV ?= .venv
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 UV := .uv/bin/uv
 RUN := $(VENV)/bin
 
-.PHONY: help demo test lint bench docs prices setup setup-dev clean
+.PHONY: help demo test test-databases lint bench docs prices setup setup-dev clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,8 +29,16 @@ setup-dev: $(UV)  ## what developing and testing need, from uv.lock
 demo: setup  ## logs in, priced analytics out, API and Dagster UI up (ARGS=--once: exit instead of serving)
 	@$(RUN)/python -m pipelines.demo $(ARGS)
 
-test: setup-dev  ## everything that needs no server; a missing part is skipped with its reason (CI=true: a failure)
+test: setup-dev  ## everything, then the control plane on MariaDB and PostgreSQL; a missing part is skipped with its reason (CI=true: a failure)
 	@$(RUN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(MAKE) --no-print-directory test-databases
+
+# pytest says 5 when ARGS leave nothing to run.
+test-databases: setup-dev  ## the control plane on MariaDB and PostgreSQL, each a private server (DATABASES=mariadb: on that one only)
+	@for database in $(DATABASES); do \
+	  GATELEDGER_TEST_DATABASE=$$database $(RUN)/python -m pytest -n 2 --dist worksteal -m "control_plane and not slow" $(ARGS) \
+	    || [ $$? -eq 5 ] || exit 1; \
+	done
 
 lint: setup-dev  ## style, types, directions of imports
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/lint-imports && $(RUN)/pyright
