@@ -46,6 +46,8 @@ _USER_INFO = re.compile(r"://[^\s\"'<>@/]{1,512}@|://[^\s\"'<>@/:]{0,256}:[^\s\"
 _PAIR = re.compile(
     r"(?<![\w-])([\w.-]{1,64})(\s{0,4}[=:]\s{0,4})(\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\s&;,\"'<>]{1,4096})"
 )
+_SHORTENED = re.compile(r"\w{2}\*{4,5}\w{2,3}")
+"""What `shortened` gives: there is nothing left to mask."""
 _DIGIT, _SURELY_SECRET = re.compile(r"\d"), 16
 _TELLING = re.compile(r"[=:.]|[A-Za-z]{2}[-_]\w|AKIA|ASIA|AIza|(?i:bearer|basic)")
 """Without any of this a text holds nothing that the patterns above find."""
@@ -138,6 +140,8 @@ def _without_value(pair: re.Match[str]) -> str:
     # In prose a colon ends a clause ("the token: it expired"), so there the value has to look like a secret too.
     is_prose = between.rstrip().endswith(":") and between[-1].isspace()
     if not is_secret(name) or (is_prose and len(value) < _SURELY_SECRET and not _DIGIT.search(value)):
+        return pair[0]
+    if _SHORTENED.fullmatch(value):
         return pair[0]
     return f"{name}{between}{MASK}"
 

@@ -239,6 +239,57 @@ class TestForgedTokens:
         assert status(client, closed.token()) == 401
 
 
+class TestTheAuditLog:
+    """Every refused token is told to the organisation whose it would be, masked and with the reason."""
+
+    def records(self, client: TestClient, here: Installation, count: int) -> list[dict[str, Any]]:
+        until = time.monotonic() + 20
+        while True:
+            query = {"start_time": "2026-04-01", "end_time": "2026-04-03", "page_size": 100}
+            found = client.get("/v1/audit-logs", params=query, headers=auth(here.admin_key)).json()["data"]
+            refused = [record for record in found if record["reason"]]
+            if len(refused) >= count or time.monotonic() > until:
+                return refused
+            time.sleep(0.05)
+
+    def test_it_says_why(self, tmp_path: Path) -> None:
+        with installed(tmp_path, key_cache_s=0) as here, serving(here) as client:
+            provider = Provider(here.first.organisation_id, here.first.workspace_slug, NOW)
+            set_up(here, provider.organisation_id, jwks=provider.jwks)
+            tokens = {
+                provider.token(exp=1): "Token Has Expired",
+                provider.token(header={"kid": "absent"}): "Signing Key Not Found",
+                provider.token(key=rsa_key("mine")): "Signature Is Not Valid",
+                provider.token(portkey_workspace="absent"): "Workspace Not Found",
+            }
+            assert [status(client, token) for token in tokens] == [401, 401, 401, 403]
+            assert status(client, provider.token(portkey_oid="nobody")) == 401
+            refused = self.records(client, here, len(tokens))
+            prefix = "Error Verifying JWT token: "
+            assert sorted(record["reason"] for record in refused) == sorted(prefix + why for why in tokens.values())
+            assert sorted(record["response_status_code"] for record in refused) == [401, 401, 401, 403]
+            for record, token in ((record, token) for record in refused for token in tokens):
+                assert token not in json.dumps(record)
+                assert json.loads(record["request_headers"])["x-portkey-api-key"].startswith("ey****")
+
+    def test_a_rotation_says_which_secret_it_replaced(self, tmp_path: Path) -> None:
+        with installed(tmp_path, key_cache_s=0) as here, serving(here) as client:
+            body = {"name": "Key", "workspace_id": here.first.workspace_id}
+            made = client.post("/v1/api-keys/workspace/service", json=body, headers=auth(here.admin_key)).json()
+            client.post(f"/v1/api-keys/{made['id']}/rotate", headers=auth(here.admin_key))
+            [record] = self.records(client, here, 1)
+            assert (record["resource_type"], record["resource_id"], record["action"]) == (
+                "api_keys",
+                made["id"],
+                "rotate",
+            )
+            assert record["workspace_id"] == here.first.workspace_id
+            assert record["reason"] == (
+                f"api_key_id={made['id']} rotation_mode=manual old_key_masked={made['key'][:2]}*****{made['key'][-3:]} "
+                "transition_expires_at=2026-04-02T13:00:00.000Z"
+            )
+
+
 class TestKeysOverHttps:
     @pytest.fixture
     def server(self, tmp_path: Path) -> Generator[KeyServer]:

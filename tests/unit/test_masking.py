@@ -188,3 +188,9 @@ def test_no_text_makes_it_slow(text: str) -> None:
     started = time.process_time()
     masked_text(text)
     assert time.process_time() - started < 5
+
+
+def test_what_is_shortened_already_stays() -> None:
+    told = "rotation_mode=auto old_key_masked=gl*****3AX token=ey****bt"
+    assert masked_text(told) == told
+    assert masked_text("old_key=gl*****3AX-and-more") == "old_key=*****"
