@@ -103,7 +103,7 @@ def _compared(periods: Periods, of: Callable[[Selection], dict[str, Any]]) -> by
 
 def _other(asking: Asking, query: GroupedQuery, answer: GroupedAnswer) -> Any:
     """The rows of no listed group as one group; None when every row is in one."""
-    lines = answer.rows.select(query.keys()).to_pylist()
+    lines = answer.rows.select(query.key_names()).to_pylist()
     listed = Groups(query.by, tuple(tuple(line.values()) for line in lines))
     rest = run_grouped(asking.engine, ungrouped(query, without=listed), asking.limits).rows
     return rest if rest[GENERATIONS.count.name][0].as_py() else None

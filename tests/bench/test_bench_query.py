@@ -106,7 +106,7 @@ def load(engine: DuckDBEngine, rows: int, days: range) -> None:
     engine.maintain(FIRST_DAY + timedelta(days=DAYS + 1))
 
 
-def copy(engine: DuckDBEngine, native: duckdb.DuckDBPyConnection, days: range) -> None:
+def copy(engine: DuckDBEngine, native: duckdb.DuckDBPyConnection, days: range, kept: str = KEPT) -> None:
     """The needed columns of all rows, day by day, in the order of the lake."""
     into = "CREATE TABLE generations AS"
     for day in days:
@@ -115,7 +115,7 @@ def copy(engine: DuckDBEngine, native: duckdb.DuckDBPyConnection, days: range) -
         table = engine.lake.table("generations")
         files = table.store.readable("generations", [file.path for file in table.snapshot().files((window,))])
         order = "ORDER BY organisation_id, workspace_slug, created_at"
-        native.execute(f"{into} SELECT {KEPT} FROM read_parquet($1) {order}", [files])
+        native.execute(f"{into} SELECT {kept} FROM read_parquet($1) {order}", [files])
         into = "INSERT INTO generations"
     native.execute("CHECKPOINT")
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlglot import exp
 
+from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.registry import public_measures
 from warehouse.catalog.rollups import ROLLUP_OF
@@ -17,10 +19,11 @@ from warehouse.engines.base import Engine, Window
 from warehouse.engines.clickhouse import ClickHouseEngine
 from warehouse.engines.duckdb import DuckDBEngine
 from warehouse.query import plan
-from warehouse.query.compile import compile_grouped
+from warehouse.query.calendar import edges_of, granularity_named
+from warehouse.query.compile import compile_grouped, compile_series
 from warehouse.query.reference import expression_of, spelled
 from warehouse.query.scope import OwnRows, TenantScope
-from warehouse.query.spec import Condition, GroupedQuery, Order
+from warehouse.query.spec import Condition, GroupedQuery, Groups, Having, Order, SeriesQuery
 
 GOLDENS = Path(__file__).with_name("goldens")
 EVERYTHING = tuple(measure.name for measure in public_measures(GENERATIONS))
@@ -51,6 +54,16 @@ QUESTIONS: dict[str, GroupedQuery] = {
         scope=TenantScope("org-1", frozenset({"prod"}), OwnRows("user-1", frozenset({"key-1", "o'key"}))),
         conditions=(Condition("api_key_ids", ("key-9",)), Condition("weighted_feedback_min", 1)),
     ),
+    "sifted_groups": question(
+        ("model",),
+        "cost",
+        "error_rate",
+        having=(Having("cost", ">=", Decimal("0.5")), Having("requests", ">", 10.5), Having("error_rate", "<", 5)),
+    ),
+    "rows_outside_of_groups": question(
+        (), "cost", "users", outside=Groups(("model", "status_code"), (("gpt-4o", 200), ("o'brien", None)))
+    ),
+    "feedback_of_groups": question(("metadata.team",), "cost", "p95_latency", "avg_weighted_feedback"),
     "every_filter": question(
         ("api_key",),
         "requests",
@@ -72,6 +85,24 @@ QUESTIONS: dict[str, GroupedQuery] = {
 }
 
 
+def series(granularity: str, zone: str, *measures: str, **more: object) -> SeriesQuery:
+    since, until = datetime(2026, 3, 20, 10, tzinfo=UTC), datetime(2026, 4, 2, 12, tzinfo=UTC)
+    asked = {"scope": TenantScope("org-1"), "since": since, "until": until, "measures": measures} | more
+    edges = edges_of(since, until, granularity_named(granularity), ZoneInfo(zone)) if granularity else ()
+    return SeriesQuery(**asked, edges=edges)  # type: ignore[arg-type]
+
+
+SERIES: dict[str, SeriesQuery] = {
+    "series_of_sums_by_hour": series("hour", "Asia/Kolkata", "requests", "cost"),
+    "series_by_day_where_clocks_change": series("day", "Europe/Berlin", "p50_latency", "users", "avg_latency"),
+    "series_by_status": series("day", "UTC", "error_count", by=("status_code",)),
+    "series_of_feedback": series(
+        "week", "UTC", "avg_weighted_feedback", dataset=FEEDBACKS, trace_conditions=(Condition("cost_min", 1),)
+    ),
+    "feedback_by_model": series("", "UTC", "feedbacks", "avg_weighted_feedback", by=("model",)),
+}
+
+
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Engine]]:
     """Both engines, to spell with; neither is asked anything."""
@@ -83,6 +114,19 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Engine]]:
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_questions(engines: list[Engine], name: str) -> None:
     check(name, {engine.name: pretty(engine, compile_grouped(QUESTIONS[name])) for engine in engines})
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_series(engines: list[Engine], name: str) -> None:
+    check(name, {engine.name: pretty(engine, compile_series(SERIES[name])) for engine in engines})
+
+
+def test_a_series_split_over_a_rollup_and_rows(engines: list[Engine]) -> None:
+    query = series("day", "Europe/Berlin", "cost", "cache_hit_rate")
+    fresh = {datetime(2026, 3, day, tzinfo=UTC).date(): True for day in range(18, 32)}
+    split = plan.split_by(query, ROLLUP_OF["rollup_hour_workspace"], fresh)
+    assert split is not None
+    check("split_series", {engine.name: pretty(engine, compile_series(query, split)) for engine in engines})
 
 
 def test_a_question_split_over_a_rollup_and_rows(engines: list[Engine]) -> None:

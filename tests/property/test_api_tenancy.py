@@ -6,7 +6,7 @@ written down here a second time.
 
 import json
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import isclose
 from random import Random
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from api.analytics import rendering
+from api.analytics.graphs import GRAPHS, SUMMARIES
 from api.analytics.parameters import parse_groups
 from api.permissions import KeyKind
 from tests.factories import questions, rows
@@ -243,3 +244,68 @@ def test_a_workspace_key_cannot_name_its_way_out(world: World) -> None:
             query = urlencode({**WHOLE_TIME, "workspace_slug": named})
             answer = world.client.get(f"/v1/analytics/groups/workspace?{query}", headers=auth(key.raw))
             assert {row["workspace"] for row in answer.json()["data"]} == key.scope.workspaces
+
+
+ANALYTICS = (
+    *(f"graphs/{graph.path}" for graph in GRAPHS),
+    *(f"summary/{summary.path}" for summary in SUMMARIES),
+    *("groups/users", "groups/ai-models", "groups/workspaces", "groups/metadata/team"),
+)
+
+
+@given(seed=st.integers(0, 2**48))
+@settings(max_examples=120, deadline=None)
+def test_graphs_listings_and_summaries_are_of_the_callers_rows(world: World, seed: int) -> None:
+    random = Random(seed)
+    key, path = random.choice(world.keys), random.choice(ANALYTICS)
+    _, asked = some_query(random, world)
+    query = {
+        name: value
+        for name, value in asked.items()
+        if name
+        not in ("columns", "group_by", "order_by", "order_by_type", "include_total", "page_size", "current_page")
+    }
+    query |= {"granularity": random.choice(("", "day", "hour", "week")), "compare": random.choice(("", "previous"))}
+    answer = world.client.get(f"/v1/analytics/{path}?{urlencode(query)}", headers=auth(key.raw))
+    if answer.status_code == 400:
+        return
+    request = parse_groups("model", QueryParams(urlencode(query)))
+    scope = visible(world, key, request.workspaces)
+    if scope is None:
+        assert answer.status_code == 403
+        return
+    assert answer.status_code == 200, answer.text
+    others = [marker(one) for one in rows.ORGANISATIONS if one != key.scope.organisation_id]
+    assert not [text for text in others if text in answer.text]
+    body = json.loads(answer.text, parse_float=Decimal)
+    own = replace(request.within(scope), by=(), order=(), limit=None, offset=0)
+    counted = len(world.oracle.rows_of(own))
+    graph = path.removeprefix("graphs/")
+    if graph in ("requests", "feedbacks"):
+        if graph == "feedbacks":
+            given = replace(own, dataset=FEEDBACKS, measures=("feedbacks",), conditions=())
+            counted = len(world.oracle.rows_of(replace(given, trace_conditions=own.conditions)))
+        assert body["summary"]["total"] == counted == sum(point["total"] for point in body["data_points"])
+    elif path.startswith("groups/"):
+        assert sum(line["requests"] for line in body["data"]) == counted
+    elif path.startswith("summary/"):
+        assert body["summary"]["total_requests" if path.endswith("cache") else "requests"] == counted
+
+
+@pytest.mark.parametrize("path", ANALYTICS)
+def test_each_answer_is_that_of_the_keys_own_place(world: World, path: str) -> None:
+    """A workspace key is answered as the organisation's key that names the workspace."""
+    admin_of = {key.scope.organisation_id: key for key in world.keys if key.scope.workspaces is None}
+    for key in world.keys:
+        if key.scope.workspaces is None:
+            continue
+        (slug,) = key.scope.workspaces
+        url = f"/v1/analytics/{path}?{urlencode(WHOLE_TIME)}"
+        own = world.client.get(f"{url}&workspace_slug=absent", headers=auth(key.raw))
+        named = world.client.get(f"{url}&workspace_slug={slug}", headers=auth(admin_of[key.scope.organisation_id].raw))
+        assert own.status_code == named.status_code == 200
+        assert own.json() == named.json()
+        assert (
+            not [text for text in map(marker, rows.ORGANISATIONS) if text in own.text]
+            or marker(key.scope.organisation_id) in own.text
+        )

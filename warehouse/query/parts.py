@@ -65,10 +65,10 @@ def groups_of(query: Question, keys: Keys, parts: Sequence[Measure], split: Spli
     """Every group with its parts."""
     whole = (Window(query.since, query.until),)
     if any(part.through for part in parts):
-        partials = [_of_traces(query, keys, parts, whole)]
-        if not all(part.through for part in parts):
-            partials.append(_of_rows(query, keys, parts, whole))
-        return _merged(partials, Keys(keys.of, keys.count), parts)
+        of_traces = _of_traces(query, keys, parts, whole)
+        if all(part.through for part in parts):
+            return of_traces
+        return _merged([of_traces, _of_rows(query, keys, parts, whole)], Keys(keys.of, keys.count), parts)
     if split is None and (not keys.and_all or not all(part.merge for part in parts)):
         return _of_rows(query, keys, parts, whole)
     # What merges is grouped first, and once more over all: that reads a few groups instead of every row twice.

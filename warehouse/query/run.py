@@ -181,7 +181,7 @@ def _series(query: SeriesQuery, found: pa.Table) -> SeriesAnswer:
     schema = answer_schema(query)
     points = _table(schema, found.slice(0, at) if at else found.slice(1), 1)
     places = pa.array([number - 1 for number in in_buckets], pa.int64())
-    whole = _table(schema, found.slice(at, 1), 1).drop_columns(query.keys())
+    whole = _table(schema, found.slice(at, 1), 1).drop_columns(query.key_names())
     return SeriesAnswer(query.starts, points.add_column(0, BUCKET, places), whole)
 
 

@@ -135,14 +135,14 @@ class Question:
         for what, names in (("group-by", self.by), ("column", self.measures)):
             if len(set(names)) != len(names):
                 raise InvalidInput(f"a {what} is named twice: {', '.join(names)}")
-        for key in self.keys():
+        for key in self.key_names():
             check_text("a group-by", key)
         for name in self.measures:
             registry.measure(self.dataset, name)
         for name in self.outside.by if self.outside else ():
             dimension_of(self.dataset, name)
 
-    def keys(self) -> list[str]:
+    def key_names(self) -> list[str]:
         """The names of the groups' keys."""
         return [dimension_of(self.dataset, name).key for name in self.by]
 
@@ -161,7 +161,7 @@ class GroupedQuery(Question):
         return (*self.measures, *(order.by for order in self.order), *(having.measure for having in self.having))
 
     def _check_more(self) -> None:
-        keys = self.keys()
+        keys = self.key_names()
         orderable = {*keys, self.dataset.count.name, *self.measures}
         for order in self.order:
             if order.by not in orderable:

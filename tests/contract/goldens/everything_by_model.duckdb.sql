@@ -10,37 +10,38 @@ SELECT
   m_unbounded_requests AS c8,
   m_total_tokens AS c9,
   m_error_count AS c10,
-  m_simple_hits AS c11,
-  m_semantic_hits AS c12,
-  m_simple_cache_savings AS c13,
-  m_semantic_cache_savings AS c14,
-  m_unpriced_hits AS c15,
-  m_rescued_by_retry AS c16,
-  m_rescued_by_fallback AS c17,
-  m_user_requests AS c18,
-  m_users AS c19,
-  m_error_codes AS c20,
-  m_only_provider AS c21,
-  m_p50_latency AS c22,
-  m_p90_latency AS c23,
-  m_p95_latency AS c24,
-  m_p99_latency AS c25,
-  m_last_seen AS c26,
-  m_first_seen AS c27,
-  m_feedbacks AS c28,
-  m_requests_with_feedback AS c29,
-  CAST(m_total_tokens AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c30,
-  CAST(m_input_units AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c31,
-  CAST(m_output_units AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c32,
-  CAST(m_cost AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c33,
-  CAST(m_latency_sum AS DOUBLE) / NULLIF(CAST(m_latency_count AS DOUBLE), 0) AS c34,
-  CAST(m_hit_latency_sum AS DOUBLE) / NULLIF(CAST(m_hit_latency_count AS DOUBLE), 0) AS c35,
-  CAST(m_miss_latency_sum AS DOUBLE) / NULLIF(CAST(m_miss_latency_count AS DOUBLE), 0) AS c36,
-  CAST(m_error_count * 100 AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c37,
-  CAST(m_user_requests AS DOUBLE) / NULLIF(CAST(m_users AS DOUBLE), 0) AS c38,
-  CAST(m_weighted_sum AS DOUBLE) / NULLIF(CAST(m_weighted_count AS DOUBLE), 0) AS c39,
-  CAST(m_successes * 100 AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c40,
-  CAST(m_cache_hits * 100 AS DOUBLE) / NULLIF(CAST(m_cache_lookups AS DOUBLE), 0) AS c41,
+  m_cache_hits AS c11,
+  m_simple_hits AS c12,
+  m_semantic_hits AS c13,
+  m_simple_cache_savings AS c14,
+  m_semantic_cache_savings AS c15,
+  m_unpriced_hits AS c16,
+  m_rescued_by_retry AS c17,
+  m_rescued_by_fallback AS c18,
+  m_user_requests AS c19,
+  m_users AS c20,
+  m_error_codes AS c21,
+  m_only_provider AS c22,
+  m_p50_latency AS c23,
+  m_p90_latency AS c24,
+  m_p95_latency AS c25,
+  m_p99_latency AS c26,
+  m_last_seen AS c27,
+  m_first_seen AS c28,
+  m_feedbacks AS c29,
+  m_requests_with_feedback AS c30,
+  CAST(m_total_tokens AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c31,
+  CAST(m_input_units AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c32,
+  CAST(m_output_units AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c33,
+  CAST(m_cost AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c34,
+  CAST(m_latency_sum AS DOUBLE) / NULLIF(CAST(m_latency_count AS DOUBLE), 0) AS c35,
+  CAST(m_hit_latency_sum AS DOUBLE) / NULLIF(CAST(m_hit_latency_count AS DOUBLE), 0) AS c36,
+  CAST(m_miss_latency_sum AS DOUBLE) / NULLIF(CAST(m_miss_latency_count AS DOUBLE), 0) AS c37,
+  CAST(m_error_count * 100 AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c38,
+  CAST(m_user_requests AS DOUBLE) / NULLIF(CAST(m_users AS DOUBLE), 0) AS c39,
+  CAST(m_weighted_sum AS DOUBLE) / NULLIF(CAST(m_weighted_count AS DOUBLE), 0) AS c40,
+  CAST(m_successes * 100 AS DOUBLE) / NULLIF(CAST(m_requests AS DOUBLE), 0) AS c41,
+  CAST(m_cache_hits * 100 AS DOUBLE) / NULLIF(CAST(m_cache_lookups AS DOUBLE), 0) AS c42,
   COUNT(*) OVER () AS total
 FROM (
   SELECT
@@ -55,6 +56,7 @@ FROM (
     CAST(COALESCE(SUM(m_unbounded_requests), 0) AS BIGINT) AS m_unbounded_requests,
     CAST(COALESCE(SUM(m_total_tokens), 0) AS BIGINT) AS m_total_tokens,
     CAST(COALESCE(SUM(m_error_count), 0) AS BIGINT) AS m_error_count,
+    CAST(COALESCE(SUM(m_cache_hits), 0) AS BIGINT) AS m_cache_hits,
     CAST(COALESCE(SUM(m_simple_hits), 0) AS BIGINT) AS m_simple_hits,
     CAST(COALESCE(SUM(m_semantic_hits), 0) AS BIGINT) AS m_semantic_hits,
     CAST(SUM(m_simple_cache_savings) AS DECIMAL(38, 12)) AS m_simple_cache_savings,
@@ -85,63 +87,8 @@ FROM (
     SUM(CAST(m_weighted_sum AS DOUBLE)) AS m_weighted_sum,
     CAST(COALESCE(SUM(m_weighted_count), 0) AS BIGINT) AS m_weighted_count,
     CAST(COALESCE(SUM(m_successes), 0) AS BIGINT) AS m_successes,
-    CAST(COALESCE(SUM(m_cache_hits), 0) AS BIGINT) AS m_cache_hits,
     CAST(COALESCE(SUM(m_cache_lookups), 0) AS BIGINT) AS m_cache_lookups
   FROM (
-    SELECT
-      COALESCE("ai_model", '') AS k0,
-      COUNT(*) AS m_requests,
-      CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
-      CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests,
-      CAST(COALESCE(COUNT_IF(NOT "cost" IS NULL), 0) AS BIGINT) AS m_priced_requests,
-      CAST(COALESCE(SUM(CASE WHEN "cost" IS NULL THEN "total_units" ELSE 0 END), 0) AS BIGINT) AS m_unpriced_tokens,
-      CAST(SUM(COALESCE("cost_low", "cost")) AS DECIMAL(38, 12)) AS m_cost_low,
-      CAST(SUM(COALESCE("cost_high", "cost")) AS DECIMAL(38, 12)) AS m_cost_high,
-      CAST(COALESCE(COUNT_IF(COALESCE("cost_high", "cost") IS NULL), 0) AS BIGINT) AS m_unbounded_requests,
-      CAST(COALESCE(SUM("total_units"), 0) AS BIGINT) AS m_total_tokens,
-      CAST(COALESCE(COUNT_IF(NOT "is_success"), 0) AS BIGINT) AS m_error_count,
-      CAST(COALESCE(COUNT_IF(LOWER("cache_status") = 'hit'), 0) AS BIGINT) AS m_simple_hits,
-      CAST(COALESCE(COUNT_IF(LOWER("cache_status") = 'semantic hit'), 0) AS BIGINT) AS m_semantic_hits,
-      CAST(SUM(CASE WHEN LOWER("cache_status") = 'hit' THEN "cache_saved_cost" END) AS DECIMAL(38, 12)) AS m_simple_cache_savings,
-      CAST(SUM(CASE WHEN LOWER("cache_status") = 'semantic hit' THEN "cache_saved_cost" END) AS DECIMAL(38, 12)) AS m_semantic_cache_savings,
-      CAST(COALESCE(COUNT_IF(LOWER("cache_status") IN ('hit', 'semantic hit') AND "cache_saved_cost" IS NULL), 0) AS BIGINT) AS m_unpriced_hits,
-      CAST(COALESCE(COUNT_IF("is_success" AND "retry_success_count" > 0), 0) AS BIGINT) AS m_rescued_by_retry,
-      CAST(COALESCE(COUNT_IF("is_success" AND LOWER("mode") = 'fallback' AND "last_used_option_index" > 0), 0) AS BIGINT) AS m_rescued_by_fallback,
-      CAST(COALESCE(COUNT_IF("_user" <> ''), 0) AS BIGINT) AS m_user_requests,
-      COUNT(DISTINCT NULLIF("_user", '')) AS m_users,
-      COUNT(DISTINCT CASE WHEN NOT "is_success" THEN "response_status_code" END) AS m_error_codes,
-      CASE WHEN MIN("ai_org") = MAX("ai_org") THEN MIN("ai_org") END AS m_only_provider,
-      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 1) AS DOUBLE) AS m_p50_latency,
-      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 2) AS DOUBLE) AS m_p90_latency,
-      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 3) AS DOUBLE) AS m_p95_latency,
-      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 4) AS DOUBLE) AS m_p99_latency,
-      MAX("created_at") AS m_last_seen,
-      MIN("created_at") AS m_first_seen,
-      NULL AS m_feedbacks,
-      NULL AS m_requests_with_feedback,
-      CAST(COALESCE(SUM("req_units"), 0) AS BIGINT) AS m_input_units,
-      CAST(COALESCE(SUM("res_units"), 0) AS BIGINT) AS m_output_units,
-      CAST(COALESCE(SUM("response_time"), 0) AS BIGINT) AS m_latency_sum,
-      CAST(COALESCE(COUNT_IF(NOT "response_time" IS NULL), 0) AS BIGINT) AS m_latency_count,
-      CAST(COALESCE(SUM(CASE WHEN LOWER("cache_status") IN ('hit', 'semantic hit') THEN "response_time" END), 0) AS BIGINT) AS m_hit_latency_sum,
-      CAST(COALESCE(COUNT_IF(LOWER("cache_status") IN ('hit', 'semantic hit') AND NOT "response_time" IS NULL), 0) AS BIGINT) AS m_hit_latency_count,
-      CAST(COALESCE(SUM(CASE WHEN NOT COALESCE(LOWER("cache_status") IN ('hit', 'semantic hit'), FALSE) THEN "response_time" END), 0) AS BIGINT) AS m_miss_latency_sum,
-      CAST(COALESCE(COUNT_IF(NOT COALESCE(LOWER("cache_status") IN ('hit', 'semantic hit'), FALSE) AND NOT "response_time" IS NULL), 0) AS BIGINT) AS m_miss_latency_count,
-      NULL AS m_weighted_sum,
-      NULL AS m_weighted_count,
-      CAST(COALESCE(COUNT_IF("is_success"), 0) AS BIGINT) AS m_successes,
-      CAST(COALESCE(COUNT_IF(LOWER("cache_status") IN ('hit', 'semantic hit')), 0) AS BIGINT) AS m_cache_hits,
-      CAST(COALESCE(COUNT_IF(NOT "cache_status" IS NULL AND NOT LOWER("cache_status") IN ('disabled', '')), 0) AS BIGINT) AS m_cache_lookups
-    FROM "generations"
-    WHERE
-      (
-        "created_at" >= CAST('2026-02-01 10:00:00.000' AS TIMESTAMP)
-        AND "created_at" <= CAST('2026-02-28 23:59:59.999' AS TIMESTAMP)
-      )
-      AND "organisation_id" = 'org-1'
-    GROUP BY
-      k0
-    UNION ALL
     SELECT
       k0 AS k0,
       NULL AS m_requests,
@@ -154,6 +101,7 @@ FROM (
       NULL AS m_unbounded_requests,
       NULL AS m_total_tokens,
       NULL AS m_error_count,
+      NULL AS m_cache_hits,
       NULL AS m_simple_hits,
       NULL AS m_semantic_hits,
       NULL AS m_simple_cache_savings,
@@ -184,44 +132,100 @@ FROM (
       SUM(CAST("weighted_sum" AS DOUBLE)) AS m_weighted_sum,
       CAST(COALESCE(SUM("weighted_count"), 0) AS BIGINT) AS m_weighted_count,
       NULL AS m_successes,
-      NULL AS m_cache_hits,
       NULL AS m_cache_lookups
     FROM (
       SELECT
-        COALESCE("ai_model", '') AS k0,
-        "trace_id" AS trace,
-        COUNT(*) AS "requests"
-      FROM "generations"
-      WHERE
-        (
-          "created_at" >= CAST('2026-02-01 10:00:00.000' AS TIMESTAMP)
-          AND "created_at" <= CAST('2026-02-28 23:59:59.999' AS TIMESTAMP)
-        )
-        AND "organisation_id" = 'org-1'
-        AND "trace_id" IN (
+        k0,
+        COUNT(*) AS "requests",
+        MAX(rated_feedbacks) AS "feedbacks",
+        MAX(rated_sum) AS "weighted_sum",
+        MAX(rated_count) AS "weighted_count"
+      FROM (
+        SELECT
+          COALESCE("ai_model", '') AS k0,
+          rated_trace,
+          rated_feedbacks,
+          rated_sum,
+          rated_count
+        FROM "generations"
+        JOIN (
           SELECT
-            "trace_id"
+            "trace_id" AS rated_trace,
+            COUNT(*) AS rated_feedbacks,
+            SUM(CAST("weighted" AS DOUBLE)) AS rated_sum,
+            CAST(COALESCE(COUNT_IF(NOT "weighted" IS NULL), 0) AS BIGINT) AS rated_count
           FROM "feedbacks"
           WHERE
             "organisation_id" = 'org-1' AND "trace_id" <> ''
-        )
+          GROUP BY
+            rated_trace
+        ) AS ratings
+          ON "trace_id" = rated_trace
+        WHERE
+          (
+            "created_at" >= CAST('2026-02-01 10:00:00.000' AS TIMESTAMP)
+            AND "created_at" <= CAST('2026-02-28 23:59:59.999' AS TIMESTAMP)
+          )
+          AND "organisation_id" = 'org-1'
+      ) AS keyed
       GROUP BY
         k0,
-        trace
-    ) AS traces
-    JOIN (
-      SELECT
-        "trace_id" AS rated_trace,
-        COUNT(*) AS "feedbacks",
-        SUM(CAST("weighted" AS DOUBLE)) AS "weighted_sum",
-        CAST(COALESCE(COUNT_IF(NOT "weighted" IS NULL), 0) AS BIGINT) AS "weighted_count"
-      FROM "feedbacks"
-      WHERE
-        "organisation_id" = 'org-1' AND "trace_id" <> ''
-      GROUP BY
         rated_trace
-    ) AS ratings
-      ON trace = rated_trace
+    ) AS traces
+    GROUP BY
+      k0
+    UNION ALL
+    SELECT
+      COALESCE("ai_model", '') AS k0,
+      COUNT(*) AS m_requests,
+      CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
+      CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests,
+      CAST(COALESCE(COUNT_IF(NOT "cost" IS NULL), 0) AS BIGINT) AS m_priced_requests,
+      CAST(COALESCE(SUM(CASE WHEN "cost" IS NULL THEN "total_units" ELSE 0 END), 0) AS BIGINT) AS m_unpriced_tokens,
+      CAST(SUM(COALESCE("cost_low", "cost")) AS DECIMAL(38, 12)) AS m_cost_low,
+      CAST(SUM(COALESCE("cost_high", "cost")) AS DECIMAL(38, 12)) AS m_cost_high,
+      CAST(COALESCE(COUNT_IF(COALESCE("cost_high", "cost") IS NULL), 0) AS BIGINT) AS m_unbounded_requests,
+      CAST(COALESCE(SUM("total_units"), 0) AS BIGINT) AS m_total_tokens,
+      CAST(COALESCE(COUNT_IF(NOT "is_success"), 0) AS BIGINT) AS m_error_count,
+      CAST(COALESCE(COUNT_IF(LOWER("cache_status") IN ('hit', 'semantic hit')), 0) AS BIGINT) AS m_cache_hits,
+      CAST(COALESCE(COUNT_IF(LOWER("cache_status") = 'hit'), 0) AS BIGINT) AS m_simple_hits,
+      CAST(COALESCE(COUNT_IF(LOWER("cache_status") = 'semantic hit'), 0) AS BIGINT) AS m_semantic_hits,
+      CAST(SUM(CASE WHEN LOWER("cache_status") = 'hit' THEN "cache_saved_cost" END) AS DECIMAL(38, 12)) AS m_simple_cache_savings,
+      CAST(SUM(CASE WHEN LOWER("cache_status") = 'semantic hit' THEN "cache_saved_cost" END) AS DECIMAL(38, 12)) AS m_semantic_cache_savings,
+      CAST(COALESCE(COUNT_IF(LOWER("cache_status") IN ('hit', 'semantic hit') AND "cache_saved_cost" IS NULL), 0) AS BIGINT) AS m_unpriced_hits,
+      CAST(COALESCE(COUNT_IF("is_success" AND "retry_success_count" > 0), 0) AS BIGINT) AS m_rescued_by_retry,
+      CAST(COALESCE(COUNT_IF("is_success" AND LOWER("mode") = 'fallback' AND "last_used_option_index" > 0), 0) AS BIGINT) AS m_rescued_by_fallback,
+      CAST(COALESCE(COUNT_IF("_user" <> ''), 0) AS BIGINT) AS m_user_requests,
+      COUNT(DISTINCT NULLIF("_user", '')) AS m_users,
+      COUNT(DISTINCT CASE WHEN NOT "is_success" THEN "response_status_code" END) AS m_error_codes,
+      CASE WHEN MIN("ai_org") = MAX("ai_org") THEN MIN("ai_org") END AS m_only_provider,
+      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 1) AS DOUBLE) AS m_p50_latency,
+      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 2) AS DOUBLE) AS m_p90_latency,
+      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 3) AS DOUBLE) AS m_p95_latency,
+      CAST(LIST_EXTRACT(QUANTILE_CONT("response_time", [0.5, 0.9, 0.95, 0.99]), 4) AS DOUBLE) AS m_p99_latency,
+      MAX("created_at") AS m_last_seen,
+      MIN("created_at") AS m_first_seen,
+      NULL AS m_feedbacks,
+      NULL AS m_requests_with_feedback,
+      CAST(COALESCE(SUM("req_units"), 0) AS BIGINT) AS m_input_units,
+      CAST(COALESCE(SUM("res_units"), 0) AS BIGINT) AS m_output_units,
+      CAST(COALESCE(SUM("response_time"), 0) AS BIGINT) AS m_latency_sum,
+      CAST(COALESCE(COUNT_IF(NOT "response_time" IS NULL), 0) AS BIGINT) AS m_latency_count,
+      CAST(COALESCE(SUM(CASE WHEN LOWER("cache_status") IN ('hit', 'semantic hit') THEN "response_time" END), 0) AS BIGINT) AS m_hit_latency_sum,
+      CAST(COALESCE(COUNT_IF(LOWER("cache_status") IN ('hit', 'semantic hit') AND NOT "response_time" IS NULL), 0) AS BIGINT) AS m_hit_latency_count,
+      CAST(COALESCE(SUM(CASE WHEN NOT COALESCE(LOWER("cache_status") IN ('hit', 'semantic hit'), FALSE) THEN "response_time" END), 0) AS BIGINT) AS m_miss_latency_sum,
+      CAST(COALESCE(COUNT_IF(NOT COALESCE(LOWER("cache_status") IN ('hit', 'semantic hit'), FALSE) AND NOT "response_time" IS NULL), 0) AS BIGINT) AS m_miss_latency_count,
+      NULL AS m_weighted_sum,
+      NULL AS m_weighted_count,
+      CAST(COALESCE(COUNT_IF("is_success"), 0) AS BIGINT) AS m_successes,
+      CAST(COALESCE(COUNT_IF(NOT "cache_status" IS NULL AND NOT LOWER("cache_status") IN ('disabled', '')), 0) AS BIGINT) AS m_cache_lookups
+    FROM "generations"
+    WHERE
+      (
+        "created_at" >= CAST('2026-02-01 10:00:00.000' AS TIMESTAMP)
+        AND "created_at" <= CAST('2026-02-28 23:59:59.999' AS TIMESTAMP)
+      )
+      AND "organisation_id" = 'org-1'
     GROUP BY
       k0
   ) AS partials
