@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Self
 
 from sqlalchemy import event
@@ -90,7 +91,7 @@ class Mailer:
         if after is None:
             self._take(letter)
         elif self.is_on:
-            event.listen(after, "after_commit", _on_commit(lambda: self._take(letter)))
+            _after(after, partial(self._take, letter))
 
     def waiting(self) -> int:
         """How many mails have not left yet."""
@@ -144,15 +145,17 @@ class Mailer:
                 heapq.heappush(self._waiting, again)
 
 
-def _on_commit(act: Callable[[], None]) -> Callable[[Session], None]:
-    done = False
+def _after(session: Session, act: Callable[[], None]) -> None:
+    """Act once when the transaction of the session is committed, and never when it is rolled back."""
+    is_open = True
 
-    def committed(session: Session) -> None:
-        nonlocal done
+    def ended(session: Session, *, acts: bool) -> None:
+        nonlocal is_open
         # The end of a savepoint is not the end of the transaction.
-        if done or session.get_nested_transaction() is not None:
-            return
-        done = True
-        act()
+        if is_open and session.get_nested_transaction() is None:
+            is_open = False
+            if acts:
+                act()
 
-    return committed
+    event.listen(session, "after_commit", partial(ended, acts=True))
+    event.listen(session, "after_rollback", partial(ended, acts=False))
