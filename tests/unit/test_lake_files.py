@@ -15,7 +15,7 @@ from warehouse.storage.lake_compaction import FULL_FILE_ROWS, mergeable
 from warehouse.storage.lake_dedupe import Incoming
 from warehouse.storage.lake_delta import Live
 from warehouse.storage.lake_names import fingerprint, new_file, parse, schema_id, token_sum
-from warehouse.storage.lake_parquet import ROW_GROUP_ROWS, conform, days_of, layout, statistics, write_parquet
+from warehouse.storage.lake_parquet import ROW_GROUP_ROWS, conform, days_of, layout, picked, statistics, write_parquet
 from warehouse.storage.lake_snapshot import Snapshot
 
 EVENTS = Dataset(
@@ -111,6 +111,17 @@ def test_rows_are_split_by_utc_day_and_sorted() -> None:
     assert ids(layout(EVENTS, rows, days, pa.array([1, 3]))) == {"2026-03-01": ["a", "c"]}
     assert layout(EVENTS, rows, days, pa.array([], pa.int64())) == {}
     assert layout(EVENTS, rows.slice(0, 0), days.slice(0, 0)) == {}
+
+
+def test_rows_that_are_sorted_stay_where_they_are() -> None:
+    tomorrow = NOON + timedelta(days=1)
+    rows = events(("a", NOON), ("b", NOON), ("c", tomorrow), ("d", tomorrow))
+    parts = layout(EVENTS, rows, days_of(EVENTS, rows))
+    assert [numbers.to_pylist() for numbers in parts.values()] == [[0, 1], [2, 3]]
+    assert [picked(rows, numbers)["id"].to_pylist() for numbers in parts.values()] == [["a", "b"], ["c", "d"]]
+    kept = layout(EVENTS, rows, days_of(EVENTS, rows), pa.array([0, 1, 3]))
+    assert [picked(rows, numbers)["id"].to_pylist() for numbers in kept.values()] == [["a", "b"], ["d"]]
+    assert picked(rows, pa.array([2, 0]))["id"].to_pylist() == ["c", "a"]
 
 
 def test_bounds_are_rounded_outwards_to_the_millisecond() -> None:

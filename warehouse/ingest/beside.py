@@ -1,9 +1,13 @@
-"""Batches are stored in a thread of their own, in order, while the next one is made."""
+"""Work beside the caller's: a batch is stored while the next one is made, a chunk read while the next is unpacked."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Self
+from typing import Self, TypeVar
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 
 class Beside:
@@ -48,3 +52,24 @@ class Beside:
             task.result()
             if after is not None:
                 after()
+
+
+def in_order(work: Callable[[_Item], _Made], items: Iterable[_Item], at_once: int) -> Iterator[_Made]:
+    """What `work` makes of each item, in order; up to `at_once` items are worked on while the next one is fetched.
+
+    Raises: what `work` raised, at its item's place; what `items` raised, after everything that came before.
+    """
+    under_way: deque[Future[_Made]] = deque()
+    with ThreadPoolExecutor(at_once, "ingest-chunk") as pool:
+        try:
+            for item in items:
+                under_way.append(pool.submit(work, item))
+                del item
+                if len(under_way) > at_once:
+                    yield under_way.popleft().result()
+        except Exception:
+            while under_way:
+                yield under_way.popleft().result()
+            raise
+        while under_way:
+            yield under_way.popleft().result()

@@ -221,17 +221,13 @@ class _Run:
         """Make the batches of what was read, and have them stored while the caller goes on."""
         done = [read.source for read in reads if read.piece is None and read.is_whole]
         after = partial(on_committed, done) if done and on_committed is not None else None
-        by_dataset: dict[str, list[Read]] = {}
-        for read in reads:
-            if read.piece is not None:
-                by_dataset.setdefault(read.piece.dataset.name, []).append(read)
+        by_dataset = _by_dataset(reads)
         del reads
         if not by_dataset:
             storing.run(_nothing, after)
         while by_dataset:
-            _, of_dataset = by_dataset.popitem()
-            batch = make_batch(of_dataset, self._owner, self._options.constants, self._pricing, self._now)
-            del of_dataset
+            # Nothing here may hold what was read: making the batch lets go of it as early as it can.
+            batch = make_batch(by_dataset.popitem()[1], self._owner, self._options.constants, self._pricing, self._now)
             storing.run(partial(self._store, batch), None if by_dataset else after)
             del batch
 
@@ -297,6 +293,14 @@ class _Run:
             day_max=last,
             at=self._now.replace(tzinfo=None).isoformat(),
         )
+
+
+def _by_dataset(reads: Sequence[Read]) -> dict[str, list[Read]]:
+    found: dict[str, list[Read]] = {}
+    for read in reads:
+        if read.piece is not None:
+            found.setdefault(read.piece.dataset.name, []).append(read)
+    return found
 
 
 def _nothing() -> None:

@@ -14,21 +14,28 @@ def with_promoted(frame: pl.DataFrame) -> pl.DataFrame:
     has_key = _has_key(frame)
     frame = _to_columns(frame, has_key)
     is_new = [frame[name].is_not_null() & ~has for name, has in zip(PROMOTED, has_key, strict=True)]
-    if not any(new.any() for new in is_new):
+    added = [(name, new) for name, new in zip(PROMOTED, is_new, strict=True) if new.any()]
+    if not added:
         return frame
-    names = [pl.repeat(name, frame.height, dtype=pl.String, eager=True) for name in PROMOTED]
+    places, ends = _places(frame[METADATA_KEY], [new for _, new in added])
+    names = [pl.repeat(name, frame.height, dtype=pl.String, eager=True) for name, _ in added]
+    values = [frame[name] for name, _ in added]
     return frame.with_columns(
-        _extended(frame[METADATA_KEY], names, is_new), _extended(frame[METADATA_VALUE], frame.select(PROMOTED), is_new)
+        _gathered(frame[METADATA_KEY], names, places, ends), _gathered(frame[METADATA_VALUE], values, places, ends)
     )
 
 
 def _has_key(frame: pl.DataFrame) -> list[pl.Series]:
     """For each promoted key, where the metadata has it."""
-    flat = frame[METADATA_KEY].explode(empty_as_null=False)
-    here = frame.select(pl.lit(flat.is_in(PROMOTED).any()).first()).item() if len(flat) else False
-    if not here:
-        return [pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True) for _ in PROMOTED]
-    return list(frame.select(pl.col(METADATA_KEY).list.contains(name).alias(name) for name in PROMOTED))
+    keys = frame[METADATA_KEY]
+    flat = keys.explode(empty_as_null=False)
+    rows = np.repeat(np.arange(len(keys)), keys.list.len().to_numpy())
+    found: list[pl.Series] = []
+    for name in PROMOTED:
+        has = np.zeros(len(keys), dtype=np.bool_)
+        has[rows[(flat == name).fill_null(value=False).to_numpy()]] = True
+        found.append(pl.Series(name, has))
+    return found
 
 
 def _to_columns(frame: pl.DataFrame, has_key: Sequence[pl.Series]) -> pl.DataFrame:
@@ -54,10 +61,11 @@ def _to_columns(frame: pl.DataFrame, has_key: Sequence[pl.Series]) -> pl.DataFra
     return frame.with_columns(filled)
 
 
-def _extended(lists: pl.Series, more: Sequence[pl.Series] | pl.DataFrame, is_new: Sequence[pl.Series]) -> pl.Series:
-    """Lists with one more element of each of `more` where that is new.
+def _places(lists: pl.Series, is_new: Sequence[pl.Series]) -> tuple[pl.Series, pa.Array]:
+    """Where each element of lists that take one more of each column, where that is new, stands among the elements of
+    the lists followed by those columns; and where each list begins and ends.
 
-    Every element's place is computed and all are gathered once: five times cheaper than concatenating lists.
+    All elements are gathered once: five times cheaper than concatenating lists.
     """
     sizes = lists.list.len().cast(pl.Int64).to_numpy()
     new = np.array([mask.to_numpy() for mask in is_new])
@@ -70,6 +78,11 @@ def _extended(lists: pl.Series, more: Sequence[pl.Series] | pl.DataFrame, is_new
     for number, mask in enumerate(new):
         places[at[mask]] = kept + number * height + np.flatnonzero(mask)
         at = at + mask
+    return pl.Series(places), pa.array(ends)
+
+
+def _gathered(lists: pl.Series, more: Sequence[pl.Series], places: pl.Series, ends: pa.Array) -> pl.Series:
+    """The lists made of what stands at `places` among their elements and more."""
     flat = pl.concat([lists.explode(empty_as_null=False), *(one.alias(lists.name) for one in more)])
-    gathered = flat.gather(pl.Series(places)).to_arrow(compat_level=pl.CompatLevel.newest())
-    return pl.Series(lists.name, pa.LargeListArray.from_arrays(pa.array(ends), gathered))
+    gathered = flat.gather(places).to_arrow(compat_level=pl.CompatLevel.newest())
+    return pl.Series(lists.name, pa.LargeListArray.from_arrays(ends, gathered))

@@ -14,7 +14,7 @@ from warehouse.ingest.opening import Opened, UnfitSource, open_source
 from warehouse.ingest.records import BadRecord, Original, Piece, Singles
 from warehouse.ingest.source import Source, SourceDamaged
 
-QUEUED = 2
+QUEUED = 1
 SLAB_ROWS = 4096
 _PATIENCE_S = 0.2
 

@@ -62,6 +62,7 @@ def blanks_to_null(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """The frame with blank text as NULL in those columns."""
     if frame.is_empty():
         return frame
+    names = [name for name in names if frame[name].null_count() < frame.height]
     # Blank text sorts before everything else, so the least value of a column tells whether a closer look pays.
     least = frame.select(pl.col(names).min()).row(0)
     blank = [name for name, first in zip(names, least, strict=True) if first is not None and first < "!"]
@@ -198,7 +199,10 @@ def _any_instant(given: pl.Series) -> pl.Series:
 
 def text_lengths(frame: pl.DataFrame, names: Iterable[str], problems: Problems) -> None:
     """A problem for each text that is longer than a column takes."""
-    limits = {name: MAX_ID_LENGTH if name == "id" else MAX_TEXT_BYTES for name in names}
+    given = (name for name in names if frame[name].null_count() < frame.height)
+    limits = {name: MAX_ID_LENGTH if name == "id" else MAX_TEXT_BYTES for name in given}
+    if not limits:
+        return
     longest = frame.select(pl.col(list(limits)).str.len_bytes().max()).row(0)
     for (name, limit), size in zip(limits.items(), longest, strict=True):
         if size is not None and size > limit:

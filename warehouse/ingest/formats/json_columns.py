@@ -9,13 +9,14 @@ a map of metadata) is found afterwards, and just those records are read again on
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from typing import cast
 
 import polars as pl
 
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset, Kind
+from warehouse.ingest.beside import in_order
 from warehouse.ingest.fields import (
     FIELDS,
     LISTS,
@@ -44,6 +45,8 @@ _ALTERNATIVE_ID = "_id"
 _NOT_A_NAME = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$"
 _NESTED = r"^[\[{]"
 _MOST_FAILURES = 3
+_AT_ONCE = 1
+"""Chunks that are read while the next one is decompressed. Two would be no faster on two cores, and take 100 MB."""
 _NOT_PLAIN = (METADATA_FIELD, UNITS_FIELD, *LISTS)
 _PAIRS: tuple[tuple[str, tuple[str, str], tuple[str, str], Callable[[object], tuple[list[str], list[str]]]], ...] = (
     (METADATA_FIELD, (METADATA_KEY, METADATA_VALUE), ("key", "value"), metadata_lists),
@@ -88,20 +91,27 @@ def plan_of(columns: Mapping[str, str], samples: Sequence[Mapping[str, object]])
     return Plan(columns, typed)
 
 
-def read_chunk(chunk: JsonLines, plan: Plan) -> Iterator[Piece]:
+def read_chunks(chunks: Iterator[JsonLines], plan: Plan) -> Iterator[Piece]:
+    """The pieces of all chunks, in order; while some are read, the next ones are decompressed."""
+    for pieces in in_order(partial(read_chunk, plan=plan), chunks, _AT_ONCE):
+        yield from pieces
+
+
+def read_chunk(chunk: JsonLines, plan: Plan) -> list[Piece]:
     """The pieces of a chunk; together they hold each record once."""
     columns = plan.columns
     frame = _read_fast(chunk, plan)
     if frame is None:
-        yield read_rows(chunk, lambda original: row_of(parse_object(original.data), columns))
-        return
+        return [read_rows(chunk, lambda original: row_of(parse_object(original.data), columns))]
+    pieces: list[Piece] = []
     doubtful = _doubtful(frame, columns)
     if doubtful is not None:
         only = doubtful.arg_true().to_list()
-        yield read_rows(chunk, lambda original: row_of(parse_object(original.data), columns), only)
+        pieces.append(read_rows(chunk, lambda original: row_of(parse_object(original.data), columns), only))
         frame = frame.filter(~doubtful)
     if frame.height:
-        yield Piece(chunk, with_made_ids(_raw(frame, columns), chunk))
+        pieces.append(Piece(chunk, with_made_ids(_raw(frame, columns), chunk)))
+    return pieces
 
 
 def row_of(record: Mapping[str, object], columns: Mapping[str, str]) -> RawRow:
@@ -155,11 +165,25 @@ def _read(chunk: JsonLines, plan: Plan, typed: Mapping[str, pl.DataType], *, has
         schema.setdefault(_ALTERNATIVE_ID, pl.String())
     try:
         frame = pl.read_ndjson(io.BytesIO(chunk.data), schema=schema)
+        if not chunk.has_counted(frame.height):
+            return None
+        frame = frame.rechunk()
         if METADATA_FIELD in plan.columns and not has_escapes:
-            frame = frame.with_columns(pl.col(plan.columns[METADATA_FIELD]).str.json_decode(_METADATA))
+            frame = frame.with_columns(_decoded(frame[plan.columns[METADATA_FIELD]]))
     except pl.exceptions.PolarsError:
         return None
-    return frame.rechunk().with_row_index("_index") if chunk.has_counted(frame.height) else None
+    return frame.with_row_index("_index")
+
+
+def _decoded(texts: pl.Series) -> pl.Series:
+    """Metadata from its JSON text; each text is read once where rows share them. Raises: PolarsError."""
+    categories = pl.Categories.random()
+    shared = texts.cast(pl.Categorical(categories))  # the categories live as long as it does
+    codes = categories.to_dict()
+    if len(codes) * 2 > len(texts):
+        return texts.str.json_decode(_METADATA)
+    distinct = pl.Series(texts.name, sorted(codes, key=codes.__getitem__), dtype=pl.String)
+    return distinct.str.json_decode(_METADATA).gather(shared.to_physical())
 
 
 def _kind_of(name: str, *, has_escapes: bool) -> pl.DataType:
@@ -175,7 +199,7 @@ def _doubtful(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.Series | No
     if "id" in columns:
         names = {columns["id"], _ALTERNATIVE_ID}
         found += [frame[name].str.contains(_NOT_A_NAME) for name in names]
-    found += [_nested(frame[columns[name]]) for name in LISTS if name in columns]
+    found += [_nested(frame[columns[name]]) for name in LISTS if name in columns and _has_any(frame[columns[name]])]
     if UNITS_FIELD in columns:
         found.append(frame[columns[UNITS_FIELD]].is_not_null())
     if METADATA_FIELD in columns:
@@ -188,12 +212,18 @@ def _doubtful(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.Series | No
 
 def _with_brackets(frame: pl.DataFrame) -> list[str]:
     """The text columns in which a value begins with a bracket."""
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String()]
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String() and _has_any(frame[name])]
     # Only a text that begins with a brace or sorts after one makes the largest value of a column this large.
-    largest = frame.select(pl.col(texts).max()).row(0)
-    braces = {name for name, value in zip(texts, largest, strict=True) if value is not None and value >= "{"}
-    brackets = frame.select(pl.col(texts).str.starts_with("[").any()).row(0)
-    return [name for name, hit in zip(texts, brackets, strict=True) if hit or name in braces]
+    braces = [pl.col(name).max() >= "{" for name in texts]
+    brackets = [pl.col(name).str.starts_with("[").any() for name in texts]
+    hits = frame.select(
+        (brace | bracket).alias(name) for name, brace, bracket in zip(texts, braces, brackets, strict=True)
+    )
+    return [name for name, hit in zip(texts, hits.row(0), strict=True) if hit]
+
+
+def _has_any(column: pl.Series) -> bool:
+    return column.null_count() < len(column)
 
 
 def _nested(lists: pl.Series) -> pl.Series:

@@ -7,7 +7,7 @@ from typing_extensions import override
 from warehouse.errors import SourceError
 from warehouse.ingest.fields import parse_object
 from warehouse.ingest.formats.base import Format, ReadOptions
-from warehouse.ingest.formats.json_columns import columns_of, fields_of, plan_of, read_chunk, row_of
+from warehouse.ingest.formats.json_columns import columns_of, fields_of, plan_of, read_chunks, row_of
 from warehouse.ingest.formats.parquet import parquet_pieces
 from warehouse.ingest.opening import Container, Opened
 from warehouse.ingest.records import Piece, RawRow
@@ -42,7 +42,6 @@ class Metrics(Format):
             yield from parquet_pieces(opened, columns)
         elif opened.is_json:
             plan = plan_of(columns, opened.samples)
-            for chunk in opened.json_chunks():
-                yield from read_chunk(chunk, plan)
+            yield from read_chunks(opened.json_chunks(), plan)
         elif opened.container is not Container.EMPTY:
             raise SourceError(f"{opened.source.name} is {opened.container}; the format metrics is JSON or Parquet.")

@@ -23,7 +23,7 @@ from warehouse.ingest.fields import (
     unit_lists,
 )
 from warehouse.ingest.formats.base import Format, ReadOptions, read_rows
-from warehouse.ingest.formats.json_columns import fields_of, plan_of, read_chunk, row_of
+from warehouse.ingest.formats.json_columns import fields_of, plan_of, read_chunks, row_of
 from warehouse.ingest.formats.metrics import looks_like_metrics
 from warehouse.ingest.formats.parquet import parquet_pieces
 from warehouse.ingest.framing import BYTE_ORDER_MARK, MAX_RECORD_BYTES
@@ -68,8 +68,7 @@ class Table(Format):
             yield from parquet_pieces(opened, mapping)
         elif opened.is_json:
             plan = plan_of(mapping, opened.samples)
-            for chunk in opened.json_chunks():
-                yield from read_chunk(chunk, plan)
+            yield from read_chunks(opened.json_chunks(), plan)
         else:
             yield from _text_pieces(opened, mapping)
 
