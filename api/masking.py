@@ -43,9 +43,8 @@ _FOREIGN_KEY = re.compile(
 )
 _PEM = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:(?!-----).){0,20000}(?:-----END[A-Z ]{0,60}-----)?", re.S)
 _USER_INFO = re.compile(r"://[^\s\"'<>@/]{1,512}@|://[^\s\"'<>@/:]{0,256}:[^\s\"'<>@]{0,512}@")
-_PAIR = re.compile(
-    r"(?<![\w-])([\w.-]{1,64})(\s{0,4}[=:]\s{0,4})(\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\s&;,\"'<>]{1,4096})"
-)
+_NAME = re.compile(r"(?<![\w-])([\w.-]{1,64})(\s{0,4}[=:]\s{0,4})")
+_VALUE = re.compile(r"\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\s&;,\"'<>]{1,4096}")
 _SHORTENED = re.compile(r"\w{2}\*{4,5}\w{2,3}")
 """What `shortened` gives: there is nothing left to mask."""
 _DIGIT, _SURELY_SECRET = re.compile(r"\d"), 16
@@ -82,7 +81,7 @@ def masked_text(text: str) -> str:
     text = _SCHEME.sub(lambda found: f"{found[1]} {MASK}", text)
     text = _FOREIGN_KEY.sub(MASK, text)
     text = _USER_INFO.sub(f"://{MASK}@", text)
-    return _PAIR.sub(_without_value, text)
+    return _without_named_values(text)
 
 
 def shortened(credential: str) -> str:
@@ -135,15 +134,25 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…[cut: {len(text)} characters]"
 
 
-def _without_value(pair: re.Match[str]) -> str:
-    name, between, value = pair.groups()
-    # In prose a colon ends a clause ("the token: it expired"), so there the value has to look like a secret too.
-    is_prose = between.rstrip().endswith(":") and between[-1].isspace()
-    if not is_secret(name) or (is_prose and len(value) < _SURELY_SECRET and not _DIGIT.search(value)):
-        return pair[0]
-    if _SHORTENED.fullmatch(value):
-        return pair[0]
-    return f"{name}{between}{MASK}"
+def _without_named_values(text: str) -> str:
+    """The text without what follows the name of a secret: `password=x`, `x-api-key: y`."""
+    kept: list[str] = []
+    at = 0
+    for found in _NAME.finditer(text):
+        if found.start() < at or not is_secret(found[1]):
+            continue
+        value = _VALUE.match(text, found.end())
+        # In prose a colon ends a clause ("the token: it expired"), so there the value has to look like a secret too.
+        is_prose = found[2].rstrip().endswith(":") and found[2][-1].isspace()
+        if (
+            value is None
+            or _SHORTENED.fullmatch(value[0])
+            or (is_prose and len(value[0]) < _SURELY_SECRET and not _DIGIT.search(value[0]))
+        ):
+            continue
+        kept += (text[at : found.end()], MASK)
+        at = value.end()
+    return "".join((*kept, text[at:])) if kept else text
 
 
 def _masked(value: object, *, is_hidden: bool, depth: int) -> object:

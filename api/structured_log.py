@@ -12,7 +12,7 @@ import structlog
 from api.masking import masked
 from warehouse.errors import ConfigurationError
 
-QUIET = ("uvicorn.access", "httpx", "botocore", "alembic")
+QUIET = ("uvicorn.access", "httpx", "httpx2", "botocore", "alembic")
 """Loggers whose lines repeat ours or tell of every small step."""
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 """What every record has; the rest was given by who logs."""

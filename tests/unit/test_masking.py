@@ -129,6 +129,26 @@ def test_ordinary_texts_stay(text: str) -> None:
     assert masked_text(text) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"HTTP Request: GET http://x.example/v1/y?token={SECRET} 200",
+        f"a: b: c=d;password={SECRET}",
+        f"settings: db_password={SECRET}, user=x",
+        f"x-api-key: {SECRET}",
+        f'secret = "{SECRET}"',
+        f"note: token={SECRET}",
+    ],
+)
+def test_pairs_within_texts(text: str) -> None:
+    assert SECRET not in masked_text(text)
+
+
+def test_prose_stays() -> None:
+    for text in ("Error Verifying JWT token: Signing Key Not Found", "The token: it expired."):
+        assert masked_text(text) == text
+
+
 def test_a_token_keeps_its_ends() -> None:
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlMTIzNDU2Nzg5MGJ0bt"
     assert masked_headers([(b"x-portkey-api-key", token.encode())]) == {"x-portkey-api-key": "ey****bt"}
