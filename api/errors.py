@@ -175,6 +175,8 @@ def body_over(limit_bytes: int) -> HTTPException:
 
 def body_of(message: str, code: Code) -> dict[str, Any]:
     """The error body: the documented envelope, and beside it what SDKs read first."""
+    # A message may repeat what was sent, and half of a surrogate pair cannot be sent back as UTF-8.
+    message = message.encode(errors="replace").decode()
     return {
         "success": False,
         "data": {"message": message, "errorCode": code.value},

@@ -319,11 +319,21 @@ class TestRefusals:
         refusal = refused(tenant.call("PUT", f"{WORKSPACES}/{told['id']}", {"name": None}))
         assert refusal == (400, "AB01", "name: cannot be null; leave it out to keep it")
 
-    def test_lone_surrogates_are_no_text(self, tenant: Tenant) -> None:
-        answer = tenant.client.post(
-            WORKSPACES, content=b'{"name": "a\\ud800"}', headers={"x-portkey-api-key": tenant.admin_key}
-        )
-        assert refused(answer)[:2] == (400, "AB01")
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b'{"name": "a\\ud800"}',
+            b'{"name": "a", "settings": {"\\ud800": 1}}',
+            b'{"name": "a", "security_settings": {"\\ud800": true}}',
+            b'{"name": "a", "usage_limits": [{"\\ud800": 1}]}',
+            b'{"name": "a", "usage_limits": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+            b"\xff",
+            b"null",
+        ],
+    )
+    def test_what_is_no_text_or_no_object(self, tenant: Tenant, content: bytes) -> None:
+        headers = {"x-portkey-api-key": tenant.admin_key, "content-type": "application/json"}
+        assert refused(tenant.client.post(WORKSPACES, content=content, headers=headers))[:2] == (400, "AB01")
 
     def test_others_workspaces(self, tenant: Tenant, app: tuple[Installation, TestClient]) -> None:
         theirs = new_tenant(*app).workspace("Theirs")
