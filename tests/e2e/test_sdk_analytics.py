@@ -5,6 +5,7 @@ import json
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from portkey_ai import AsyncPortkey, Portkey
+from portkey_ai.api_resources.apis.analytics import AnalyticsGraphs, AnalyticsGroups
 from portkey_ai.api_resources.exceptions import (
     AuthenticationError,
     BadRequestError,
@@ -21,11 +23,13 @@ from portkey_ai.api_resources.exceptions import (
 from api.analytics import rendering
 from api.permissions import KeyKind
 from api.workspaces.service import find
-from tests.factories import rows
+from tests.factories import rows, series_oracle
 from tests.factories.app import Installation, installed
 from tests.factories.oracle import Oracle
+from tests.factories.series_oracle import Asked
 from tests.factories.server import LiveServer, live_server
 from warehouse.catalog import registry
+from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.engines.base import Batch
 from warehouse.engines.open import open_engine
@@ -89,11 +93,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
         ]
         table = table.set_column(0, table.schema.field("organisation_id"), pa.array(owners))
         assert table.schema.names[0] == "organisation_id"
+        given = rows.feedbacks(1, table, 150)
         with closing(open_engine(here.settings.warehouse)) as engine:
             migrate(engine)
             engine.append(GENERATIONS, table, Batch("sdk"))
+            engine.append(FEEDBACKS, given, Batch("sdk"))
         with live_server(home) as server:
-            yield World(here, server, Oracle(table, rows.feedbacks(1, table, 0)))
+            yield World(here, server, Oracle(table, given))
 
 
 def same(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
@@ -181,6 +187,111 @@ def test_a_workspace_key_sees_its_workspace_whatever_it_names(world: World) -> N
     lines, _ = world.expected(by=("workspace",), scope=scope)
     same(answer.data or [], lines)
     assert [line["workspace"] for line in answer.data or []] == ["prod"]
+
+
+GRAPH_METHODS = {
+    "requests": "requests",
+    "cost": "cost",
+    "latency": "latency",
+    "tokens": "tokens",
+    "users": "users",
+    "users_requests": "users/requests",
+    "errors": "errors",
+    "errors_rate": "errors/rate",
+    "errors_stacks": "errors/stacks",
+    "errors_status_codes": "errors/status-codes",
+    "requests_rescued": "requests/rescued",
+    "cache_hit_rate": "cache/hit-rate",
+    "cache_latency": "cache/latency",
+    "feedbacks": "feedbacks",
+    "feedbacks_scores": "feedbacks/scores",
+    "feedbacks_weighted": "feedbacks/weighted",
+    "feedbacks_ai_models": "feedbacks/ai-models",
+}
+
+
+def as_json(value: Any) -> Any:
+    """What the oracle says, with money as the SDK reads it."""
+    if isinstance(value, dict):
+        return {name: as_json(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [as_json(one) for one in value]
+    if isinstance(value, float | Decimal):
+        return pytest.approx(float(value), rel=1e-12)
+    return value
+
+
+@pytest.mark.parametrize("method", GRAPH_METHODS)
+def test_each_graph(world: World, method: str) -> None:
+    asked = Asked(
+        TenantScope(world.here.first.organisation_id),
+        rows.FIRST_DAY,
+        rows.FIRST_DAY.replace(day=31, hour=23, minute=59, second=59),
+        "day",
+        timezone(timedelta(hours=5, minutes=30)),
+        (Condition("cost_max", Decimal(7)),),
+    )
+    with sdk(world.server, world.here.admin_key) as client:
+        found = getattr(client.analytics.graphs, method)(
+            time_of_generation_min=SINCE, time_of_generation_max=UNTIL, cost_max=7
+        )
+    assert found.object == "analytics-graph"
+    wanted = series_oracle.graph(world.oracle, GRAPH_METHODS[method], asked)
+    assert {"object": found.object, "summary": found.summary, "data_points": found.data_points} == as_json(wanted)
+
+
+def test_every_graph_of_the_sdk_is_asked() -> None:
+    methods = {name for name, value in vars(AnalyticsGraphs).items() if callable(value) and not name.startswith("_")}
+    assert methods == GRAPH_METHODS.keys()
+    groups = {name for name, value in vars(AnalyticsGroups).items() if callable(value) and not name.startswith("_")}
+    assert groups == {"users", "ai_models", "workspaces", "metadata", "group_by"}
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "dimension", "columns"),
+    [
+        ("users", "user", "user", ("cost",)),
+        ("ai_models", "ai_model", "model", ("cost",)),
+        ("workspaces", "workspace_slug", "workspace", ("cost", "total_tokens", "avg_tokens", "last_seen")),
+        (
+            "metadata",
+            "metadata_value",
+            "metadata.team",
+            ("cost", "avg_tokens", "avg_weighted_feedback", "requests_with_feedback", "last_seen"),
+        ),
+    ],
+)
+def test_each_listing(world: World, method: str, key: str, dimension: str, columns: tuple[str, ...]) -> None:
+    more = {"metadata_key": "team"} if method == "metadata" else {}
+    with sdk(world.server, world.here.admin_key) as client:
+        found = getattr(client.analytics.groups, method)(
+            time_of_generation_min=SINCE, time_of_generation_max=UNTIL, page_size=4, include_total=True, **more
+        )
+    lines, total = world.expected(by=(dimension,), measures=("requests", *columns), limit=4)
+    assert found.total == total
+    assert len(found.data) == len(lines)
+    for line, wanted in zip(found.data, lines, strict=True):
+        assert line["object"] == "analytics-group"
+        assert line[key] == wanted[dimension]
+        assert {name: line[name] for name in ("requests", *columns)} == as_json(
+            {name: wanted[name] for name in ("requests", *columns)}
+        )
+
+
+def test_the_summary_of_caches(world: World) -> None:
+    with sdk(world.server, world.here.admin_key) as client:
+        found = client.analytics.summary.cache(time_of_generation_min=SINCE, time_of_generation_max=UNTIL)
+    names = ("requests", "cache_hits", "avg_hit_latency", "avg_miss_latency")
+    (line,), _ = world.expected(by=(), measures=names)
+    faster = (line["avg_miss_latency"] - line["avg_hit_latency"]) / line["avg_miss_latency"] * 100
+    assert found.summary == as_json(  # type: ignore[attr-defined]
+        {
+            "hits": line["cache_hits"],
+            "avg_latency": line["avg_hit_latency"],
+            "total_requests": line["requests"],
+            "cache_speedup": faster,
+        }
+    )
 
 
 class TestErrors:
