@@ -3,7 +3,7 @@
 import json
 
 import pyarrow as pa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.factories.records import ACME, NOW, PRICING, batch_of, lines, metric
@@ -119,6 +119,7 @@ def test_any_bytes_are_rows_rejects_or_a_clear_error(parts, form) -> None:
 
 
 @given(st.lists(st.binary(max_size=30), max_size=12), st.integers(1, 50), st.integers(1, 40))
+@example([b"\x0b"], 1, 1)  # a blank to Python, not to JSON
 def test_lines_are_cut_without_losing_one(parts, block, chunk) -> None:
     content = b"\n".join(parts)
     blocks = [content[at : at + block] for at in range(0, len(content), block)]
