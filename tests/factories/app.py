@@ -18,6 +18,7 @@ from api.api_keys import service as api_keys
 from api.app import create_app
 from api.database_settings import DatabaseSettings, DatabaseTls
 from api.db import Database
+from api.mail.settings import MailSettings, MailSwitch
 from api.migrations import upgrade
 from api.organisations import service as organisations
 from api.organisations.service import Bootstrap, bootstrap
@@ -108,10 +109,8 @@ def settings_in(home: Path, **fields: Any) -> ApiSettings:
     """Settings that read nothing from the environment of the test run."""
     warehouse = WarehouseSettings(home=home, warehouse_url=None, clickhouse_host=None, log_store_url=None)
     database = _database_settings(None)
-    redis = RedisSettings(url=None)
-    return ApiSettings(
-        warehouse=warehouse, **{"database": database, "redis": redis, "spool_interval_s": 0.05, **fields}
-    )
+    parts = {"database": database, "redis": RedisSettings(url=None), "mail": MailSettings(switch=MailSwitch.OFF)}
+    return ApiSettings(warehouse=warehouse, **{**parts, "spool_interval_s": 0.05, **fields})
 
 
 def _database_settings(url: SecretStr | None) -> DatabaseSettings:

@@ -1,7 +1,6 @@
 """Mails to a real SMTP server: TLS, passwords, retries, transactions, and what must not get into a header."""
 
 from collections.abc import Generator
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -13,10 +12,10 @@ from api.db import Database
 from api.mail.service import Mailer
 from api.mail.settings import MailSettings
 from api.mail.templates import SUBJECTS, VALUES, Template
+from tests.factories.app import NOW, auth, installed, serving
 from tests.factories.smtp_server import HOST, PASSWORD, USER, Authority, Post, authority_in, smtp_server
 from warehouse.errors import ConfigurationError
 
-NOW = datetime(2026, 4, 2, 12, 30, tzinfo=UTC)
 INVITE = {
     "organisationName": "Acme & Söhne",
     "inviterUserName": "Ada",
@@ -201,6 +200,21 @@ class TestFailures:
             sending.send(Template.USER_INVITE, "next@acme.example", INVITE)
             post.wait_for(1)
         assert len(post.mails) == 1
+
+
+def test_no_request_fails_or_waits_because_mail_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with smtp_server() as (_, port):
+        pass
+    with installed(tmp_path, mail=settings(port)) as here, serving(here) as client:
+        body = {"email": "new@acme.example", "role": "member"}
+        started = monotonic()
+        answer = client.post("/v1/admin/users/invites", json=body, headers=auth(here.key()))
+        assert answer.status_code == 200
+        assert answer.json()["invite_link"]
+        while "a mail did not leave" not in caplog.text:
+            assert monotonic() - started < 10
+            sleep(0.01)
+        assert answer.json()["invite_link"].rpartition("/")[2] not in caplog.text
 
 
 class TestTransactions:
