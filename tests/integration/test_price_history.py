@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, cast
 
+import pyarrow as pa
 import pytest
 
 from tests.factories import rows
 from tests.factories.loaded import loaded
 from tests.factories.prices import MemoryLevel, default, entry
-from warehouse.engines.base import Engine
+from warehouse.engines.base import Appended, Engine
 from warehouse.pricing.book import Listing, PriceBook, UnpricedReason
 from warehouse.pricing.history import WarehouseHistory
 
@@ -112,3 +114,41 @@ def test_rates_are_rows_of_unit_and_rate(engine: Engine) -> None:
         "web_search": Decimal(30),
     }
     assert row.known_from == T1.replace(microsecond=123_000)
+
+
+class Counted:
+    """An engine that tells how often it was asked and written to."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self.asked, self.written = engine, 0, 0
+
+    def query(self, *given: Any, **named: Any) -> pa.Table:
+        self.asked += 1
+        return self._engine.query(*given, **named)
+
+    def append(self, *given: Any, **named: Any) -> Appended:
+        self.written += 1
+        return self._engine.append(*given, **named)
+
+
+def test_all_providers_are_read_and_recorded_together(engine: Engine) -> None:
+    def files(rate: float) -> MemoryLevel:
+        entries = {"default": default(), "m": entry(request_token=1), "n": entry(request_token=2)}
+        alike = dict.fromkeys(("one", "two", "three"), entries)
+        return MemoryLevel(alike | {"four": entries | {"m": entry(request_token=rate)}})
+
+    for now, price, asked, written in ((T1, 5, 1, 1), (T2, 5, 1, 0), (T3, 6, 2, 1), (T3, 6, 2, 0)):
+        counted = Counted(engine)
+        together = PriceBook([files(price)]).remembering(WarehouseHistory(cast(Engine, counted), now))
+        shelves = together.shelves(["one", "two", "three", "four"])
+        assert (counted.asked, counted.written) == (asked, written)
+        alone = PriceBook([files(price)]).remembering(WarehouseHistory(engine, now))
+        for found in shelves:
+            assert found is not None
+            again = alone.shelf(found.provider)
+            assert again is not None
+            assert found.models == again.models
+    four = PriceBook([files(6)]).remembering(WarehouseHistory(engine, T3)).shelf("four")
+    assert four is not None
+    first, second = four.models["m"]
+    assert (first.effective_to, second.effective_from) == (T3.replace(microsecond=123_000),) * 2

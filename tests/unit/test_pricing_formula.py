@@ -83,3 +83,20 @@ def test_a_bottomless_tree_is_refused():
         node = _sum(node)
     with pytest.raises(PricingError, match="deeper than"):
         parse_calculation({"request": node})
+
+
+@pytest.mark.parametrize("operands", [2, 5, 9])
+def test_a_formula_multiplied_out_once_equals_one_expanded_with_its_rates(operands):
+    names = ["request_token", "response_token", "cache_read_input_token", "reasoning_token", "request_audio_token"]
+    nodes = [_sum(_multiply("input_tokens", f"rates.{names[n % 5]}"), {"value": "0.5"}) for n in range(operands)]
+    trees = {
+        "request": {"operation": "multiply", "operands": nodes},
+        "response": _sum(_multiply("output_tokens", "rates.image"), _multiply("output_tokens", "2"), *nodes),
+    }
+    calculation = parse_calculation(trees)
+    for rates in ({}, {name: Decimal(f"0.{number}7") for number, name in enumerate([*names, "image"])}):
+        expected: dict[tuple[str, ...], Decimal] = {}
+        for root in calculation.roots:
+            for variables, number in expand(root, rates).items():
+                expected[variables] = expected.get(variables, Decimal(0)) + number
+        assert calculation.polynomial(rates) == expected

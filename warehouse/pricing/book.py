@@ -348,9 +348,8 @@ class _Files:
     problems: tuple[Problem, ...]
 
     def shelf(self, provider: str) -> Shelf | None:
-        if not (self.known or self.problems):
-            return None
-        return Shelf(provider, self.said.models, self.refused - self.said.models.keys(), self.problems)
+        refused = self.refused - self.said.models.keys()
+        return Shelf(provider, self.said.models, refused, self.problems) if self.known or self.problems else None
 
 
 @lru_cache(256)

@@ -1,0 +1,79 @@
+"""Envelopes of real files are what looking at every tariff of every price says, however they are found."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from tests.factories.prices import MemoryLevel, default, entry
+from warehouse.pricing.book import PriceBook, PriceRow
+from warehouse.pricing.envelopes import envelope
+from warehouse.pricing.multiplier import Multiplier
+from warehouse.pricing.sources import shipped_level
+from warehouse.pricing.tariff import Facets, Tariff, choose, has_price, tariff, thresholds
+
+BOOK = PriceBook([shipped_level()])
+KINDS = (
+    Facets(has_output_tokens=True),
+    Facets(execution_mode="batch"),
+    Facets(region="us-east5", execution_mode="Priority", has_output_tokens=True),
+    Facets(region="nowhere", execution_mode="unheard of"),
+    Facets(has_images=True, image_quality="hd", image_size="1024x1792"),
+)
+HALF = Multiplier({"default": Decimal("0.5"), "response_token": Decimal(2)})
+
+
+def tariffs(row: PriceRow, kind: Facets, factor: Multiplier | None) -> Iterator[Tariff]:
+    """All that a price could come to, worked out one by one."""
+    minutes = {0, *(edge for hours in row.pricing.hours for edge in (hours.start, hours.end))}
+    for size in {0, *(edge + 1 for edge in thresholds(row.pricing))} if has_price(row.pricing) else ():
+        for minute in minutes:
+            facets = replace(kind, prompt_tokens=size, minute_of_day=minute)
+            config, _ = choose(row.default, row.pricing, facets)
+            found = tariff(config, facets)
+            if found.needs_units or (found.needs_images and not kind.has_images) or (found.is_free and kind.has_images):
+                continue
+            yield found if factor is None else factor.scaled(found, config.pay_as_you_go)
+
+
+def amounts(of: Tariff) -> dict[object, Decimal]:
+    """Every amount of a tariff by what it is for; what is free is left out."""
+    products: dict[object, Decimal] = {}
+    for term in of.products:
+        products[term.variables] = products.get(term.variables, Decimal(0)) + term.coefficient
+    units = {f"unit {name}": rate for name, rate in of.units.items()}
+    return {key: amount for key, amount in {**of.rates, **units, **products, "": of.constant}.items() if amount}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("factor", [None, HALF])
+@pytest.mark.parametrize("provider", ["openai", "vertex-ai", "fal-ai", "deepseek", "perplexity-ai"])
+def test_an_envelope_is_the_least_and_the_most_of_every_tariff(provider, factor, kind):
+    found = [amounts(one) for row in BOOK.rows(provider) for one in tariffs(row, kind, factor)]
+    keys = {key for one in found for key in one}
+    low, high = envelope(BOOK, provider, kind, factor, has_units=False)
+    assert high is not None
+    assert amounts(high) == {key: max(one.get(key, 0) for one in found) for key in keys}
+    least = {key: min(one.get(key, 0) for one in found) for key in keys}
+    assert amounts(low) == {key: amount for key, amount in least.items() if amount}
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_what_may_be_any_provider_is_at_most_the_dearest_of_all(kind):
+    low, high = envelope(BOOK, "nobody", kind, None, has_units=False)
+    every = [envelope(BOOK, provider, kind, None, has_units=False)[1] for provider in BOOK.providers()]
+    found = [amounts(one) for one in every if one is not None]
+    assert not amounts(low)
+    assert high is not None
+    assert amounts(high) == {key: max(one.get(key, 0) for one in found) for key in {k for one in found for k in one}}
+
+
+def test_other_prices_of_a_provider_have_an_envelope_of_their_own():
+    def dearest(rate: int) -> Decimal:
+        book = PriceBook([MemoryLevel({"acme": {"default": default(), "m": entry(request_token=rate)}})])
+        _, high = envelope(book, "acme", Facets(), None, has_units=False)
+        assert high is not None
+        return high.rates["uncached_input_tokens"]
+
+    assert [dearest(rate) for rate in (3, 7, 3)] == [3, 7, 3]
