@@ -4,6 +4,7 @@ import re
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -200,6 +201,23 @@ class TestAccepting:
             )  # fmt: skip
         seen = tenant.get(f"{INVITES}/{told['id']}")
         assert (seen["status"], seen["accepted_at"]) == ("accepted", "2026-04-02T12:30:00.000Z")
+
+    def test_the_audit_log_says_who_joined_and_keeps_no_token(self, tenant: Tenant) -> None:
+        told = invited(tenant)
+        tokens = [token_of(told)]
+        tokens.append(token_of(tenant.call("POST", f"{INVITES}/{told['id']}/resend").json()))
+        joined = accept(tenant, tokens[1]).json()
+        path = "/v1/audit-logs?start_time=2026-01-01T00:00:00Z&end_time=2026-12-31T00:00:00Z"
+        end = monotonic() + 30
+        while (records := tenant.get(path)["records"]) == [] or len(records) < 3:
+            assert monotonic() < end
+            sleep(0.05)
+        by_uri = {one["uri"].partition("?")[0].rpartition("/")[2]: one for one in records}
+        assert set(by_uri) == {"invites", "resend", "accept"}
+        said = by_uri["accept"]
+        assert (said["user_type"], said["user_id"], said["resource_id"]) == ("user", joined["user_id"], told["id"])
+        assert (said["resource_type"], said["action"]) == ("invites", "update")
+        assert not [token for token in tokens if token in str(records)]
 
     def test_a_token_works_once(self, tenant: Tenant) -> None:
         token = token_of(invited(tenant))
