@@ -68,9 +68,14 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("organisation_members", ("organisation_id", "created_at")),
     ("workspaces", ("organisation_id", "created_at")),
     ("workspace_members", ("workspace_id", "created_at")),
-    ("api_keys", ("workspace_id", "created_at")),
     ("api_keys", ("expires_at",)),
 )
+LISTED = ("deleted_at", "created_at", "id", "type")
+COVERING: dict[str, tuple[str, ...]] = {
+    "ix_api_keys_listed": ("organisation_id", *LISTED),
+    "ix_api_keys_listed_in_workspace": ("workspace_id", "organisation_id", *LISTED),
+}
+"""Lists of keys count and page by these alone."""
 
 
 def _index_name(table: str, columns: tuple[str, ...]) -> str:
@@ -84,6 +89,8 @@ def upgrade() -> None:
     op.create_index(_index_name("api_keys", ("previous_key_hash",)), "api_keys", ["previous_key_hash"], unique=True)
     for table, names in INDEXES:
         op.create_index(_index_name(table, names), table, list(names), unique=False)
+    for name, names in COVERING.items():
+        op.create_index(op.f(name), "api_keys", list(names), unique=False)
     op.create_table(
         "invites",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -111,6 +118,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("invites")
+    for name in reversed(COVERING):
+        op.drop_index(op.f(name), table_name="api_keys")
     for table, names in reversed(INDEXES):
         op.drop_index(_index_name(table, names), table_name=table)
     op.drop_index(_index_name("api_keys", ("previous_key_hash",)), table_name="api_keys")
