@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from api.permissions import KeyKind
 from api.workspaces.service import find
 from tests.factories import rows, series_oracle
 from tests.factories.app import Installation, installed
+from tests.factories.gateway import PartMissing
+from tests.factories.node_sdk import called
 from tests.factories.oracle import Oracle
 from tests.factories.series_oracle import Asked
 from tests.factories.server import LiveServer, live_server
@@ -292,6 +295,55 @@ def test_the_summary_of_caches(world: World) -> None:
             "cache_speedup": faster,
         }
     )
+
+
+NODE_METHODS = {
+    "requests": "requests",
+    "cost": "cost",
+    "latency": "latency",
+    "tokens": "tokens",
+    "users": "users",
+    "usersRequests": "users/requests",
+    "errors": "errors",
+    "errors_rate": "errors/rate",
+    "errors_stack": "errors/stacks",
+    "errors_status_code": "errors/status-codes",
+    "requests_rescued": "requests/rescued",
+    "cache_hit_rate": "cache/hit-rate",
+    "cache_latency": "cache/latency",
+    "feedbacks": "feedbacks",
+    "feedbacks_score": "feedbacks/scores",
+    "feedbacks_weighted": "feedbacks/weighted",
+    "feedback_ai_models": "feedbacks/ai-models",
+}
+
+
+def test_the_node_sdk_is_answered_as_the_python_one(world: World) -> None:
+    time = {"time_of_generation_min": SINCE, "time_of_generation_max": UNTIL}
+    listings = {"users": [], "aiModels": [], "workspaces": [], "metadata": ["te'am"], "groupedData": ["model"]}
+    calls = [(f"analytics.graphs.{name}", [{**time, "cost_max": 7}]) for name in NODE_METHODS]
+    calls += [(f"analytics.groups.{name}", [*first, {**time, "columns": "cost"}]) for name, first in listings.items()]
+    calls += [("analytics.summary.cache", [time]), ("analytics.groups.groupedData", ["teapot", time])]
+    try:
+        answers = called(f"{world.server.url}/v1", world.here.admin_key, calls)
+    except PartMissing as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+    with sdk(world.server, world.here.admin_key) as client:
+        python = client.analytics
+        graphs = {path: getattr(python.graphs, name) for name, path in GRAPH_METHODS.items()}
+        wanted: list[Any] = [graphs[path](**time, cost_max=7) for path in NODE_METHODS.values()]
+        wanted += [
+            getattr(python.groups, name)(**time, columns="cost") for name in ("users", "ai_models", "workspaces")
+        ]
+        wanted.append(python.groups.metadata(metadata_key="te'am", **time, columns="cost"))
+        wanted += [python.groups.group_by(group_by="model", **time, columns="cost"), python.summary.cache(**time)]
+    for (name, _), found, want in zip(calls, answers, wanted, strict=False):
+        same_fields = {key: value for key, value in found["answer"].items() if not key.startswith("get")}
+        assert same_fields == want.model_dump(exclude={"data"} if want.data is None else set()), name
+    assert answers[-1]["status"] == 400
+    assert "Unknown group-by 'teapot'" in answers[-1]["message"]
 
 
 class TestErrors:
