@@ -47,6 +47,8 @@ _NAME = re.compile(r"(?<![\w-])([\w.-]{1,64})(\s{0,4}[=:]\s{0,4})")
 _VALUE = re.compile(r"\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\s&;,\"'<>]{1,4096}")
 _SHORTENED = re.compile(r"\w{2}\*{4,5}\w{2,3}")
 """What `shortened` gives: there is nothing left to mask."""
+_SHORTEST_KEY = 12
+"""A shorter name holds none of the credentials above."""
 _DIGIT, _SURELY_SECRET = re.compile(r"\d"), 16
 _TELLING = re.compile(r"[=:.]|[A-Za-z]{2}[-_]\w|AKIA|ASIA|AIza|(?i:bearer|basic)")
 """Without any of this a text holds nothing that the patterns above find."""
@@ -184,7 +186,9 @@ def _object(value: Mapping[object, object], *, is_hidden: bool, depth: int) -> d
         hidden = hidden or (is_pair and named and name == "value")
         if hidden and not is_hidden and isinstance(item, int | float) and name.lower().endswith("tokens"):
             hidden = False  # an amount of tokens
-        shown[masked_text(name)] = _masked(item, is_hidden=hidden, depth=depth + 1)
+        shown[name if len(name) < _SHORTEST_KEY else masked_text(name)] = _masked(
+            item, is_hidden=hidden, depth=depth + 1
+        )
     return shown
 
 

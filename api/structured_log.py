@@ -14,6 +14,7 @@ from warehouse.errors import ConfigurationError
 
 QUIET = ("uvicorn.access", "httpx", "httpx2", "botocore", "alembic")
 """Loggers whose lines repeat ours or tell of every small step."""
+_OUR_IDS = ("organisation_id", "api_key_id")
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 """What every record has; the rest was given by who logs."""
 
@@ -42,14 +43,20 @@ class Lines(logging.Formatter):
         event: dict[str, Any] = {
             "event": record.getMessage(),
             **structlog.contextvars.get_contextvars(),
-            "logger": record.name,
-            "level": record.levelname.lower(),
             **{name: value for name, value in vars(record).items() if name not in _USUAL},
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
         }
         if record.exc_info and record.exc_info[0] is not None:
             event["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return orjson.dumps(redacted(event), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        # Ids that are ours need no second look: a line is written for every request.
+        ours = {name: event.pop(name) for name in _OUR_IDS if name in event}
+        line = {
+            **redacted(event),
+            **ours,
+            "logger": record.name,
+            "level": record.levelname.lower(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def redacted(event: dict[str, Any]) -> dict[str, Any]:
