@@ -16,6 +16,7 @@ from api.health import routes as health
 from api.ingest import routes as ingest
 from api.invites import page as invite_page
 from api.invites import routes as invites
+from api.logs import routes as logs
 from api.model_configs import routes as model_configs
 from api.operations import routes as operations
 from api.organisations import routes as organisations
@@ -47,6 +48,8 @@ ROUTERS: tuple[Router, ...] = (
     health.router,
     health.bare,
     openapi.router,
+    # Last, for a log's id can be any word: /logs/exports and the like are no logs.
+    logs.router,
 )
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

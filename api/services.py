@@ -15,6 +15,7 @@ from api.ingest.drain import Drain
 from api.jwt.fetching import KeySets
 from api.jwt.fetching import client as key_set_client
 from api.jwt.service import Tokens
+from api.logs.objects import LogObjects
 from api.mail.service import Mailer
 from api.maintenance import Maintenance
 from api.opening import ready_database
@@ -23,6 +24,7 @@ from api.principal import Gatekeeper
 from api.settings import ApiSettings
 from api.shared_cache import Listener
 from api.tenancy import Owners
+from api.workspaces.places import INFO, Places
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
 from warehouse.ingest.spool import Spool
@@ -49,6 +51,7 @@ class Services:
     features: Features
     mailer: Mailer
     operations: Operations
+    logs: LogObjects
 
 
 @contextmanager
@@ -60,15 +63,19 @@ def running(
         database, shared = ready_database(settings, stack, clock())
         tokens = Tokens(KeySets(stack.enter_context(closing(key_set_client())), time.monotonic))
         gatekeeper = Gatekeeper(database, ttl_s=settings.key_cache_s, shared=shared, tokens=tokens.principal_of_token)
-        database.watchers.append(Forgetting(gatekeeper.forget))
+        places = Places(database, ttl_s=settings.key_cache_s, shared=shared)
+        database.session_info[INFO] = places
+        forgetting = Forgetting(gatekeeper.forget, places.forget)
+        database.watchers.append(forgetting)
         if shared is not None:
-            stack.enter_context(Listener(shared, gatekeeper.forget))
+            stack.enter_context(Listener(shared, forgetting.forget))
         engine = stack.enter_context(closing(open_engine(settings.warehouse)))
         for done in migrate(engine):
             logger.info("warehouse schema: %s", done)
         sources = stack.enter_context(closing(open_sources(settings.warehouse, clock, environment)))
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
-        stack.enter_context(Drain(settings, spool, engine, database, sources, clock))
+        logs = LogObjects(settings.warehouse, environment)
+        stack.enter_context(Drain(settings, spool, engine, database, sources, logs, clock))
         operations = open_operations(settings, stack, database, engine, spool, clock, environment)
         lock, retention_days = settings.home / "maintenance.lock", settings.operations.audit_retention_days
         stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock, retention_days))
@@ -93,6 +100,7 @@ def running(
             features=settings.features,
             mailer=mailer,
             operations=operations,
+            logs=logs,
         )
 
 

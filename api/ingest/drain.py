@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from api.db import Database
+from api.logs.objects import LogObjects
 from api.pricing.service import overlay_of
 from api.settings import ApiSettings
 from api.workspaces.service import ownership_of
 from warehouse.engines.base import Engine
+from warehouse.ingest.keeping import KeepingLoader
 from warehouse.ingest.load import Loader, LoadReport
 from warehouse.ingest.spool import Spool
 from warehouse.pricing.history import WarehouseHistory
@@ -35,8 +37,10 @@ class Drain:
         engine: Engine,
         database: Database,
         sources: Sources,
+        logs: LogObjects,
         clock: Callable[[], datetime],
     ) -> None:
+        self._logs = logs
         self._settings, self._spool, self._engine, self._database = settings, spool, engine, database
         self._sources, self._clock = sources, clock
         self._stop = threading.Event()
@@ -66,7 +70,8 @@ class Drain:
         try:
             if self._spool.backlog()[0]:
                 now = self._clock()
-                _tell(self._spool.drain(self._loader_at(now), now))
+                loader = KeepingLoader(self._loader_at(now), self._logs.opened)
+                _tell(self._spool.drain(loader, now))
         except Exception:
             # A thread that dies would lose nothing but hide everything: whatever failed, it is told and tried again.
             logger.exception("loading the spool failed; it is tried again")

@@ -24,6 +24,7 @@ NOT_AUDITED = {
     ("POST", "/v1/ingest/logs"),
     ("POST", "/v1/ingest/feedbacks"),
     ("POST", "/v1/ingest/hook"),
+    ("POST", "/v1/logs"),
 }
 """What gateways send: records, not changes. A new entry here is a decision."""
 

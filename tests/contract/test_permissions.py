@@ -64,6 +64,7 @@ EXPECTED = {
     ("POST", "/v1/ingest/logs"): [{"logs.write"}],
     ("POST", "/v1/ingest/feedbacks"): [{"logs.write"}],
     ("POST", "/v1/ingest/hook"): [{"logs.write"}],
+    ("POST", "/v1/logs"): [{"completions.write", "logs.write"}],
     ("GET", "/v1/audit-logs"): [{"audit_logs.list"}],
     ("GET", "/v1/pricing/negotiated"): [{"negotiated_prices.list"}],
     ("POST", "/v1/pricing/negotiated"): [{"negotiated_prices.create"}],

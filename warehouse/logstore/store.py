@@ -80,6 +80,22 @@ class LogStore(ABC):
     def put(self, path: str, data: bytes) -> None:
         """Store an object whole or not at all, durably; an older one is replaced. Raises: SourceError."""
 
+    def put_new(self, objects: Iterable[tuple[str, bytes]]) -> None:
+        """Store each object whose path is free, durably; what lies there already stays. Raises: SourceError."""
+
+        def put(path: str, data: bytes) -> None:
+            if self.find(path) is None:
+                self.put(path, data)
+
+        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="log-store-write") as writers:
+            under_way: deque[Future[None]] = deque()
+            for path, data in objects:
+                under_way.append(writers.submit(put, path, data))
+                if len(under_way) >= READS_AT_ONCE * 2:
+                    under_way.popleft().result()
+            while under_way:
+                under_way.popleft().result()
+
     def location(self, path: str) -> str:
         """The full URL of a path."""
         return f"{self.url}/{path}" if path else self.url

@@ -2,11 +2,13 @@
 
 from warehouse.errors import UnknownName
 from warehouse.ingest.formats.base import Format, ReadOptions
+from warehouse.ingest.formats.custom_logs import CustomLogs
 from warehouse.ingest.formats.feedbacks import Feedbacks
 from warehouse.ingest.formats.hook import Hook
 from warehouse.ingest.formats.json_columns import fields_of
 from warehouse.ingest.formats.log_objects import LogObjects
 from warehouse.ingest.formats.metrics import Metrics
+from warehouse.ingest.formats.otlp import OtlpSpans
 from warehouse.ingest.formats.quarantine import QuarantineFile
 from warehouse.ingest.formats.spool import SpoolSegment
 from warehouse.ingest.formats.table import Table
@@ -28,6 +30,8 @@ FORMATS: tuple[Format, ...] = (
     SpoolSegment(named),
     Table(),
     Hook(),
+    CustomLogs(),
+    OtlpSpans(),
     LogObjects(),
     Feedbacks(),
     Metrics(),

@@ -1,7 +1,8 @@
 """Segments of the spool: lines that name owners, and lines that hold a record, its id and when it came."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import orjson
@@ -22,6 +23,8 @@ FORMAT_OF_KIND: Mapping[str, str] = {
     "logs": "log_objects",
     "feedbacks": "feedbacks",
     "hooks": "hook",
+    "custom_logs": "custom_logs",
+    "otlp": "otlp",
 }
 AUDIT_LOGS = "audit_logs"
 """The kind of records that gateledger writes itself; they have a spool and a loader of their own."""
@@ -30,8 +33,12 @@ ID_FIELDS: Mapping[str, tuple[str, ...]] = {
     "logs": ("_id", "id"),
     "feedbacks": ("id", "feedbackID", "feedback_id"),
     "hooks": ("id",),
+    "custom_logs": ("_id",),
+    "otlp": ("_id",),
     "audit_logs": ("id",),
 }
+_OWN_TRACE = frozenset({"logs", "custom_logs"})
+"""Kinds whose records are a trace of their own where they name none."""
 _OWNER, _CONTENT = "owner", "is"
 _ORGANISATION, _NAME, _WORKSPACE, _KNOWN = "organisation_id", "organisation_name", "workspace_slug", "known"
 _KIND, _ID, _AT, _TEXT, _BASE64 = "kind", "id", "at", "text", "base64"
@@ -67,6 +74,35 @@ def record_of_line(line: bytes) -> bytes | None:
     """The bytes of the record that a line holds; None for lines that hold none. Raises: BadRecord."""
     told = parse_object(line)
     return None if VERSION_FIELD in told or _KIND not in told else _content(told)
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRecord:
+    """A record of a segment, and what the spool knows of it."""
+
+    kind: str
+    id: str
+    at: str
+    """When it came, as ISO 8601."""
+    owner: Ownership
+    data: bytes
+
+
+def spooled_records(lines: Iterable[bytes], kinds: Collection[str]) -> Iterator[SpooledRecord]:
+    """The records of these kinds in a segment; lines that cannot be read are left out (the loader tells of them)."""
+    owners: dict[int, Ownership] = {}
+    for line in lines:
+        try:
+            told = parse_object(line)
+        except BadRecord:
+            continue
+        number = told.get(_OWNER)
+        if VERSION_FIELD in told or not isinstance(number, int):
+            continue
+        if _KIND not in told:
+            owners[number] = _owner(cast("Mapping[str, object]", told[_CONTENT]))
+        elif told[_KIND] in kinds and number in owners:
+            yield SpooledRecord(str(told[_KIND]), str(told[_ID]), str(told[_AT]), owners[number], _content(told))
 
 
 class SpoolSegment(Format):
@@ -133,7 +169,7 @@ def _original(line: Original, told: Mapping[str, object], source_name: str, owne
         "organisation_name": owner.organisation_name,
         "workspace_slug": owner.workspace_slug,
     }
-    if told[_KIND] == "logs":
+    if told[_KIND] in _OWN_TRACE:
         defaults["trace_id"] = defaults["id"]
     form = FORMAT_OF_KIND[str(told[_KIND])]
     return Original(line.record, line.offset, data, source_name, form, {DEFAULTS: defaults})
