@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api import openapi
+from api.analytics.graphs import GRAPHS
 from api.app import ROUTERS, create_app
 from tests.factories.app import auth, installed, serving, settings_in
 from warehouse.catalog import registry
@@ -86,13 +87,13 @@ class TestGroups:
         assert parameters["columns"]["schema"]["items"]["enum"] == columns
         row = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         properties = row["properties"]["data"]["items"]["properties"]
-        assert set(properties) == {*columns, *(one.key for one in GENERATIONS.dimensions), "object"}
+        assert set(properties) == {*columns, *(one.key for one in GENERATIONS.dimensions), "object", "other"}
 
     def test_the_contracts_names_are_all_there(self, document: dict[str, Any], path: str) -> None:
         parameters = self.parameters(document, path)
         assert parameters["groupBy"]["schema"]["enum"] == [
             "ai_service", "model", "status_code", "api_key", "config", "workspace", "provider", "prompt",
-            "unpriced_reason",
+            "unpriced_reason", "user", "retries",
         ]  # fmt: skip
         assert set(parameters["columns"]["schema"]["items"]["enum"]) >= {
             "cost", "total_tokens", "avg_tokens", "avg_input_tokens", "avg_output_tokens", "avg_latency", "p95_latency",
@@ -105,6 +106,8 @@ class TestGroups:
             schema = parameters[one.name]["schema"]
             if one.operator in (Operator.AT_LEAST, Operator.AT_MOST):
                 assert (schema.get("minimum"), schema.get("maximum")) == (one.minimum, one.maximum)
+            elif one.allowed:
+                assert schema["items"]["enum"] == list(one.allowed)
         assert parameters["time_of_generation_min"]["required"]
         assert parameters["time_of_generation_max"]["required"]
         assert not parameters["workspace_slug"].get("required", False)
@@ -117,3 +120,28 @@ class TestGroups:
             answer = client.get(url, headers=auth(here.admin_key)).json()
         schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert set(answer) == set(schema["required"])
+
+
+class TestGraphs:
+    def test_every_graph_has_its_fields_with_units(self, document: dict[str, Any]) -> None:
+        for graph in GRAPHS:
+            operation = document["paths"][f"/v1/analytics/graphs/{graph.path}"]["get"]
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            point = schema["properties"]["data_points"]["items"]
+            assert point["required"] == list(point["properties"])
+            assert list(point["properties"]) == [graph.key or "timestamp", *(part.name for part in graph.points)]
+            assert schema["required"] == ["object", "summary", "data_points"]
+            shape = schema["properties"]["previous"]["properties"]
+            assert shape == {name: schema["properties"][name] for name in schema["required"]}
+            parameters = {one["name"]: one for one in operation["parameters"]}
+            assert ("granularity" in parameters) == (not graph.key)
+            assert {"tz", "compare", "workspace_slug", "cache_status", "as_known_at"} <= parameters.keys()
+        cost = document["paths"]["/v1/analytics/graphs/cost"]["get"]["responses"]["200"]["content"]["application/json"]
+        total = cost["schema"]["properties"]["summary"]["properties"]["total"]
+        assert total["type"] == ["number", "null"]
+        assert total["description"].endswith("Unit: USD cents.")
+
+    def test_the_widths_are_those_of_the_table(self, document: dict[str, Any]) -> None:
+        listed = document["paths"]["/v1/analytics/graphs/cost"]["get"]["parameters"]
+        granularity = next(one for one in listed if one["name"] == "granularity")
+        assert granularity["schema"]["enum"] == ["minute", "5m", "15m", "hour", "day", "week", "month"]

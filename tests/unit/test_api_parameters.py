@@ -7,13 +7,14 @@ from urllib.parse import urlencode
 import pytest
 from starlette.datastructures import QueryParams
 
-from api.analytics.parameters import GroupsRequest, parse_groups
+from api.analytics.listings import LISTINGS, Listing
+from api.analytics.parameters import GroupsRequest, parse_groups, parse_listing
 from api.errors import InvalidRequest
 from warehouse.catalog import registry
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.errors import InvalidInput, UnknownName
 from warehouse.query.scope import TenantScope
-from warehouse.query.spec import Condition, Order
+from warehouse.query.spec import Condition, Having, Order
 
 TIME = "time_of_generation_min=2026-01-01&time_of_generation_max=2026-02-01"
 
@@ -102,6 +103,19 @@ def test_more_dimensions_keep_the_name_they_were_asked_by() -> None:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
+        ("having=cost>=abc", "having: 'cost>=abc' is not a column, one of >= <= != > < ="),
+        ("having=cost", "having: 'cost' is not a column"),
+        ("having=cost>1e3", "having: 'cost>1e3'"),
+        ("having=price>1", "having: 'price' is unknown; allowed: requests, cost"),
+        ("having=first_seen>1", "having: 'first_seen' is unknown"),
+        ("having=cost>99999999999999999999", "having: cost is too large"),
+        ("top=many", "top: 'many' is not a whole number from 1 to 100"),
+        ("top=0", "top: '0'"),
+        ("top=5&current_page=2", "leave current_page out"),
+        ("other=true", "other: goes with top"),
+        ("totals=perhaps", "totals: 'perhaps' is not true or false"),
+        ("cache_status=warm", "Unknown value of cache_status 'warm'. Allowed: HIT"),
+        ("cost_source=guessed", "Allowed: computed, reported, cache, ptu"),
         ("columns=costs", "Unknown column 'costs'. Did you mean cost"),
         ("columns=latency_sum", "Unknown column 'latency_sum'"),
         ("group_by=planet", "Unknown group-by 'planet'"),
@@ -139,6 +153,34 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(query: str, says: str) ->
     with pytest.raises((InvalidRequest, InvalidInput)) as error:
         parse(query)
     assert says in str(error.value)
+
+
+def test_groups_are_chosen_by_their_numbers() -> None:
+    request = parse("having=cost>=100.5,%20requests%3E10&having=error_rate!=0")
+    assert request.having == (
+        Having("cost", ">=", Decimal("100.5")),
+        Having("requests", ">", Decimal(10)),
+        Having("error_rate", "!=", Decimal(0)),
+    )
+    assert parse("having=").having == ()
+
+
+def test_the_first_groups_the_rest_and_the_totals() -> None:
+    request = parse("top=7&other=True&totals=1&page_size=50&current_page=0")
+    assert (request.page.number, request.page.size, request.other, request.totals) == (0, 7, True, True)
+    plain = parse("page_size=3&current_page=2")
+    assert (plain.page.number, plain.page.size, plain.other, plain.totals) == (2, 3, False, False)
+
+
+@pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)
+def test_a_listing_has_its_columns_and_takes_more(listing: Listing) -> None:
+    query = QueryParams(f"{TIME}&columns=p95_latency&group_by=status_code&order_by={listing.key}&order_by_type=asc")
+    key = "a/b" if listing.dimension.endswith(".") else ""
+    request = parse_listing(listing, key, query)
+    assert request.asked == (listing.key, "status_code")
+    assert request.by == (listing.dimension + key, "status_code")
+    assert request.measures == ("requests", *listing.columns, "p95_latency")
+    assert request.within(TenantScope("org")).order[0].direction == "asc"
 
 
 def test_an_unknown_group_lists_the_allowed_ones() -> None:

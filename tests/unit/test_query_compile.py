@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from statistics import median
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from sqlglot import exp
@@ -111,8 +111,8 @@ def test_a_question_about_everything_is_made_in_a_blink() -> None:
     query = replace(QUESTION, measures=tuple(measure.name for measure in public_measures(GENERATIONS)))
 
     def took_ms() -> float:
-        start = perf_counter()
+        start = thread_time()
         compile_grouped(query)
-        return 1000 * (perf_counter() - start)
+        return 1000 * (thread_time() - start)
 
     assert median(took_ms() for _ in range(50)) < 3

@@ -115,7 +115,7 @@ def _numbered(runs: Sequence[_Run], time_column: str) -> exp.Expr:
 def _columns(query: Question, keys: Sequence[exp.Expr]) -> list[exp.Expr]:
     """The answer's columns `c0…`: keys, then measures."""
     values = [*keys, *(_value(query.dataset, name) for name in measures_of(query))]
-    return [exp.alias_(value, f"c{index}") for index, value in enumerate(values)]
+    return [exp.alias_(value, f"c{index}", copy=False) for index, value in enumerate(values)]
 
 
 def _page(query: GroupedQuery, groups: exp.Select) -> exp.Select:

@@ -146,7 +146,9 @@ def _merged(partials: Sequence[exp.Select], keys: Keys, parts: Sequence[Measure]
     union: exp.Query = partials[0]
     for partial in partials[1:]:
         union = exp.union(union, partial, distinct=False, copy=False)
-    values = [exp.alias_(call(_merge(part), exp.column(f"m_{part.name}")), f"m_{part.name}") for part in parts]
+    values = [
+        exp.alias_(call(_merge(part), exp.column(f"m_{part.name}")), f"m_{part.name}", copy=False) for part in parts
+    ]
     tree = exp.select(*keys.names(), *values, copy=False).from_(union.subquery("partials", copy=False), copy=False)
     return _grouped(tree, keys.sets())
 
@@ -157,12 +159,12 @@ def _merge(part: Measure) -> str:
 
 
 def _select(keys: Sequence[exp.Expr], parts: Sequence[Measure], values: Sequence[exp.Expr]) -> exp.Select:
-    of_parts = [exp.alias_(value, f"m_{part.name}") for part, value in zip(parts, values, strict=True)]
+    of_parts = [exp.alias_(value, f"m_{part.name}", copy=False) for part, value in zip(parts, values, strict=True)]
     return exp.select(*_aliased(keys), *of_parts, copy=False)
 
 
 def _aliased(keys: Sequence[exp.Expr]) -> list[exp.Expr]:
-    return [exp.alias_(key, f"k{index}") for index, key in enumerate(keys)]
+    return [exp.alias_(key, f"k{index}", copy=False) for index, key in enumerate(keys)]
 
 
 def _row_keys(query: Question, keys: Keys) -> Sequence[exp.Expr]:
@@ -174,7 +176,7 @@ def _grouped(tree: exp.Select, sets: Sequence[exp.Expr]) -> exp.Select:
 
 
 def _named(value: exp.Expr, name: str) -> exp.Expr:
-    return exp.alias_(value, name, quoted=True)
+    return exp.alias_(value, name, quoted=True, copy=False)
 
 
 def _source(query: Question, read: Sequence[exp.Expr], windows: Sequence[Window]) -> exp.Expr:
