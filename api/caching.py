@@ -111,8 +111,8 @@ class Cache(Generic[_Value]):
 class Forgetting:
     """A watcher of commits that makes the caches of this process forget."""
 
-    def __init__(self, *forget: Callable[[str], None]) -> None:
-        self._forget = forget
+    def __init__(self, *caches: Callable[[str], None]) -> None:
+        self._caches = caches
 
     def writing(self, organisations: frozenset[str]) -> None:
         """Nothing: others may still read what was."""
@@ -120,5 +120,9 @@ class Forgetting:
     def written(self, organisations: frozenset[str]) -> None:
         """Forget what these organisations had."""
         for organisation_id in organisations:
-            for forget in self._forget:
-                forget(organisation_id)
+            self.forget(organisation_id)
+
+    def forget(self, organisation_id: str) -> None:
+        """Make every cache forget one organisation, or all of them."""
+        for forget in self._caches:
+            forget(organisation_id)

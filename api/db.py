@@ -100,6 +100,8 @@ class Database:
     def __init__(self, url: str | URL, *, tls: DatabaseTls | None = None, pool_size: int | None = None) -> None:
         self.url = _with_driver(url)
         self.watchers: list[Watcher] = []
+        self.session_info: dict[str, Any] = {}
+        """What every session carries in its `info`."""
         self._opened = ExitStack()
         is_sqlite = self.url.drivername == "sqlite"
         if is_sqlite and self.url.database:
@@ -138,7 +140,7 @@ class Database:
 
         Those that write the same organisation take turns, from the first statement to the commit.
         """
-        info: dict[str, Any] = {WATCHERS: self.watchers}
+        info: dict[str, Any] = {**self.session_info, WATCHERS: self.watchers}
         if writes and not self._takes_turns:
             info[TURN_OF] = organisation_id
         bind = self._writing_engine if writes else self.engine

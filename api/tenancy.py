@@ -14,7 +14,7 @@ from api.permissions import KeyKind
 from api.principal import Principal
 from api.settings import AdminKeyScope
 from api.workspaces import service as workspaces
-from api.workspaces.rows import ARCHIVED
+from api.workspaces.places import place_of
 from warehouse.ingest.ownership import Ownership
 from warehouse.query.scope import OwnRows, TenantScope
 
@@ -40,10 +40,9 @@ def _place(
             raise Forbidden
         return TenantScope(principal.organisation_id, frozenset({principal.workspace_slug}))
     if references:
-        named = [workspaces.find(session, principal.organisation_id, reference) for reference in references]
-        if any(one.status == ARCHIVED for one in named) and not principal.is_organisation_admin:
-            raise Forbidden
-        return TenantScope(principal.organisation_id, frozenset(one.slug for one in named))
+        is_admin = principal.is_organisation_admin
+        named = (place_of(session, principal.organisation_id, one, is_admin=is_admin) for one in references)
+        return TenantScope(principal.organisation_id, frozenset(place.slug for place in named))
     if when_unnamed is AdminKeyScope.DEFAULT_WORKSPACE:
         default = workspaces.default_of(session, principal.organisation_id)
         return TenantScope(principal.organisation_id, frozenset({default.slug}))

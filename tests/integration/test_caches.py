@@ -7,15 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import redis
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from api.api_keys import service as api_keys
 from api.api_keys.rows import ApiKey
 from api.caching import Cache
+from api.errors import Forbidden
 from api.opening import ready_database
 from api.organisations.rows import Organisation
 from api.permissions import KeyKind
@@ -23,7 +25,8 @@ from api.principal import Gatekeeper, Principal
 from api.redis_settings import RedisSettings
 from api.shared_cache import KEPT_S, Listener, SharedCache
 from api.users.rows import User
-from api.workspaces.rows import Workspace
+from api.workspaces.places import IN_USE, Places, place_of
+from api.workspaces.rows import ARCHIVED, Workspace
 from api.written import EVERY_ORGANISATION
 from tests.factories.app import NOW, Installation, auth, installed, serving
 from tests.factories.parts import needed
@@ -156,6 +159,46 @@ class TestMemory:
                 session.execute(update(ApiKey).where(ApiKey.key_mask == api_keys.mask_of(key)).values(status="revoked"))
             assert client.get(ASKED, headers=auth(key)).status_code == 401
             assert client.get(ASKED, headers=auth(here.admin_key)).status_code in {200, 401}
+
+
+class TestPlaces:
+    """Which workspace a question is about, and who may ask."""
+
+    def test_it_is_looked_up_once_and_by_who_asks(self, here: Installation) -> None:
+        places = Places(here.database, ttl_s=60)
+        own, slug = here.first.organisation_id, here.first.workspace_slug
+        looked_up: list[str] = []
+
+        def note(*given: Any) -> None:
+            if "FROM workspaces" in given[2]:
+                looked_up.append(given[2])
+
+        event.listen(here.database.engine, "before_cursor_execute", note)
+        for _ in range(3):
+            assert places.of(own, slug, IN_USE, is_admin=False).slug == slug
+        once = len(looked_up)
+        places.of(own, slug, (*IN_USE, ARCHIVED), is_admin=True)
+        assert (once, len(looked_up)) == (1, 2)
+        for unknown in ("absent", here.organisation("Other")):
+            with pytest.raises(Forbidden):
+                places.of(own, unknown, IN_USE, is_admin=False)
+
+    def test_archiving_ends_it_at_once_for_members_and_not_for_administrators(self, here: Installation) -> None:
+        patient = Installation(here.settings.model_copy(update={"key_cache_s": 60}), here.database, here.first)
+        made = here.workspace("Old")
+        with serving(patient) as client:
+            database = client.app.state.services.database  # type: ignore[attr-defined]
+
+            def asks(*, is_admin: bool) -> str:
+                with database.transaction(writes=False) as session:
+                    return place_of(session, made.organisation_id, made.slug, is_admin=is_admin).status
+
+            assert [asks(is_admin=who) for who in (True, False)] == ["active", "active"]
+            with database.transaction() as session:
+                session.get_one(Workspace, made.id).status = ARCHIVED
+            assert asks(is_admin=True) == ARCHIVED
+            with pytest.raises(Forbidden):
+                asks(is_admin=False)
 
 
 def somebody(organisation_id: str) -> Principal:
