@@ -75,6 +75,8 @@ def mixed_rows(count: int) -> pl.DataFrame:
 def _calls_per_second(frame: pl.DataFrame, call: Callable[[dict, int, int, int], object], count: int = 3_000) -> float:
     """The same rows through a library, one call each, as a loader without columns would do it."""
     rows = frame.filter(pl.col("ai_org") != "nobody").head(count).to_dicts()
+    for row in rows[:200]:  # what a library reads once is not what a call costs
+        call(row, 1_000, 0, 100)
     start = time.process_time()
     for row in rows:
         uncached, cached = row["uncached_input_tokens"], row["cache_read_tokens"]
