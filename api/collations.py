@@ -54,14 +54,15 @@ def _create_table(element: CreateTable, compiler: DDLCompiler, **kw: Any) -> str
 @compiles(ConvertTable)
 def _convert_table(element: ConvertTable, compiler: DDLCompiler, **_kw: Any) -> str:
     name = compiler.preparer.quote(element.name)
-    return f"ALTER TABLE {name} CONVERT TO CHARACTER SET {CHARSET} COLLATE {element.collation}"
+    return " ".join(("ALTER TABLE", name, "CONVERT TO CHARACTER SET", CHARSET, "COLLATE", element.collation))
 
 
 @compiles(CollateColumn)
 def _collate_column(element: CollateColumn, compiler: DDLCompiler, **_kw: Any) -> str:
     table, column = (compiler.preparer.quote(name) for name in (element.table, element.column))
     type_ = compiler.dialect.type_compiler_instance.process(element.type)
-    return f'ALTER TABLE {table} ALTER COLUMN {column} TYPE {type_} COLLATE "{_POSTGRESQL}"'
+    collation = compiler.preparer.quote_identifier(_POSTGRESQL)
+    return " ".join(("ALTER TABLE", table, "ALTER COLUMN", column, "TYPE", type_, "COLLATE", collation))
 
 
 def collate_tables(connection: Connection) -> None:
