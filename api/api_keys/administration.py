@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.api_keys import rotation, service
 from api.api_keys.contents import checked_limits, conforming_defaults, merged_defaults
 from api.api_keys.lifetime import EXPIRED, UserKeyRules, require_room
+from api.api_keys.people import owner_of_new, place_of, require_not_above
 from api.api_keys.rights import leads, reaches, require
 from api.api_keys.rows import ApiKey
 from api.api_keys.schemas import KeyChanges, NewKeyBody
@@ -22,13 +22,11 @@ from api.permissions import KeyKind, checked_scopes
 from api.principal import Principal
 from api.rights import require_grantable
 from api.security_settings.service import effective_settings
-from api.users.rows import OrganisationMember
 from api.workspaces import service as workspaces
-from api.workspaces.rows import Workspace, WorkspaceMember
+from api.workspaces.rows import Workspace
 
 ACTIVE, EXHAUSTED = "active", "exhausted"
 DEFAULT_SCOPES = ("completions.write",)
-_OVER_ALL = ("owner", "admin")
 
 
 def create(session: Session, caller: Principal, kind: KeyKind, wanted: NewKeyBody, now: datetime) -> service.IssuedKey:
@@ -40,7 +38,9 @@ def create(session: Session, caller: Principal, kind: KeyKind, wanted: NewKeyBod
         raise Forbidden
     organisation = session.get_one(Organisation, caller.organisation_id)
     workspace = None if kind is KeyKind.ORGANISATION_SERVICE else _workspace(session, caller, wanted.workspace_id)
-    user_id = _owner(session, caller, workspace, wanted.user_id) if kind is KeyKind.WORKSPACE_USER else wanted.user_id
+    user_id = wanted.user_id
+    if workspace is not None and kind is KeyKind.WORKSPACE_USER:
+        user_id = owner_of_new(session, caller, workspace.id, user_id)
     scopes = _granted(caller, kind, _scopes_of(wanted, kind), ())
     expires_at, is_enforced = wanted.expires_at, False
     if workspace is not None and kind is KeyKind.WORKSPACE_USER and user_id is not None:
@@ -128,6 +128,9 @@ def rotate(
     """
     row = find(session, caller, key_id, "rotate", "update", is_written=True)
     require_grantable(caller, KeyKind(row.type), row.scopes)
+    if row.user_id is not None and row.workspace_id is not None:
+        place = place_of(session, row.organisation_id, row.workspace_id, row.user_id)
+        require_not_above(caller, row.user_id, place)
     if row.status == EXPIRED or (row.expires_at is not None and row.expires_at <= now):
         raise InvalidRequest("The key has expired; give it a later expires_at first.")
     rotated = rotation.rotate(row, transition_ms, now)
@@ -156,30 +159,6 @@ def _workspace(session: Session, caller: Principal, reference: str | None) -> Wo
 def _in_workspace(session: Session, caller: Principal, row: ApiKey, reference: str | None) -> None:
     if reference is not None and workspaces.find(session, caller.organisation_id, reference).id != row.workspace_id:
         raise Forbidden
-
-
-def _owner(session: Session, caller: Principal, workspace: Workspace | None, wanted: str | None) -> str:
-    user_id = wanted or caller.user_id
-    if user_id is None:
-        raise InvalidRequest("user_id: a service key must name whose key it is to be")
-    if user_id != caller.user_id and not leads(caller):
-        raise Forbidden
-    role_there = session.scalar(
-        select(OrganisationMember.role).where(
-            OrganisationMember.organisation_id == caller.organisation_id,
-            OrganisationMember.user_id == user_id,
-            OrganisationMember.status == ACTIVE,
-        )
-    )
-    is_member = workspace is not None and session.scalar(
-        select(WorkspaceMember.id).where(
-            WorkspaceMember.workspace_id == workspace.id, WorkspaceMember.user_id == user_id
-        )
-    )
-    # Owners and admins of the organisation are at home in every workspace. Source: controlplane contract 1.6.
-    if role_there is None or not (is_member or role_there in _OVER_ALL):
-        raise InvalidRequest("user_id: is not a member of this workspace; add the user first")
-    return user_id
 
 
 def _scopes_of(wanted: NewKeyBody, kind: KeyKind) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """`/api-keys` over HTTP: keys deleted, rotated, and asking about themselves."""
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -104,6 +105,15 @@ class TestRotating:
         assert "less than the rotation period (7 days)" in message
         rotated = self.rotate(world, made["id"]).json()
         assert rotated["key_transition_expires_at"] == "2026-04-02T13:30:00.000Z"  # what the policy says
+
+    def test_at_once_from_two_sides(self, world: World) -> None:
+        made = world.made()
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: self.rotate(world, made["id"]), range(4)))
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+        [raw] = [answer.json()["key"] for answer in answers if answer.status_code == 200]
+        assert world.works(raw)
+        assert world.works(made["key"])
 
     def test_a_key_that_expired(self, world: World) -> None:
         made = world.made(expires_at="2027-01-01T00:00:00Z")

@@ -249,6 +249,24 @@ class TestPeople:
             assert {KeyKind(row.type) for row in found} == {SERVICE, USER}
             assert {row.workspace_id for row in found} == {world.workspace}
 
+    @pytest.mark.parametrize(
+        ("above", "organisation_role"), [("admin", "member"), ("member", "admin"), ("member", "owner")]
+    )
+    def test_nobody_gets_a_key_that_acts_with_a_higher_role(
+        self, world: World, above: str, organisation_role: str
+    ) -> None:
+        name = f"{above}-{organisation_role}"
+        manager = self.person(world, f"below-{name}@acme.example", "manager")
+        boss = world.here.colleague(f"above-{name}@acme.example", world.workspace, above, organisation_role)
+        peer = world.here.colleague(f"peer-{name}@acme.example", world.workspace, "manager")
+        theirs = world.made("workspace/user", user_id=boss, scopes=["logs.list"])["id"]
+        with world.here.database.transaction() as session:
+            with pytest.raises(Forbidden, match="role is above yours"):
+                administration.create(session, manager, USER, self.body(user_id=boss), NOW)
+            with pytest.raises(Forbidden, match="role is above yours"):
+                administration.rotate(session, manager, theirs, None, NOW)
+            assert administration.create(session, manager, USER, self.body(user_id=peer), NOW).row.user_id == peer
+
     def test_settings_take_it_away(self, world: World) -> None:
         manager = self.person(world, "careful@acme.example", "manager", managersWriteApiKeys=False)
         member = self.person(world, "blind@acme.example", "member", membersViewApiKeys=False)
@@ -257,7 +275,7 @@ class TestPeople:
                 with pytest.raises(Forbidden):
                     administration.create(session, caller, kind, self.body(), NOW)
             assert listing.listed(session, manager, EVERYTHING, None, [])[1] > 0
-            assert listing.listed(session, member, EVERYTHING, None, []) == ([], 0)
+            assert listing.listed(session, member, EVERYTHING, None, []) == ((), 0)
 
 
 class TestLifetimes:
