@@ -20,6 +20,7 @@ from api.database_settings import DatabaseSettings, DatabaseTls
 from api.db import Database
 from api.mail.settings import MailSettings, MailSwitch
 from api.migrations import upgrade
+from api.operations.settings import OperationsSettings
 from api.organisations import service as organisations
 from api.organisations.service import Bootstrap, bootstrap
 from api.permissions import KeyKind, scopes_of
@@ -105,15 +106,20 @@ class Installation:
             return api_keys.create(session, wanted, now=NOW).raw
 
 
+_NO_LIMIT = OperationsSettings(refusal_limit=0)
+"""Tests try many wrong keys from one address."""
+
+
 def settings_in(home: Path, **fields: Any) -> ApiSettings:
     """Settings that read nothing from the environment of the test run."""
     warehouse = WarehouseSettings(home=home, warehouse_url=None, clickhouse_host=None, log_store_url=None)
-    database = _database_settings(None)
+    database = database_settings(None)
     parts = {"database": database, "redis": RedisSettings(url=None), "mail": MailSettings(switch=MailSwitch.OFF)}
-    return ApiSettings(warehouse=warehouse, **{**parts, "spool_interval_s": 0.05, **fields})
+    return ApiSettings(warehouse=warehouse, **{**parts, "operations": _NO_LIMIT, "spool_interval_s": 0.05, **fields})
 
 
-def _database_settings(url: SecretStr | None) -> DatabaseSettings:
+def database_settings(url: SecretStr | None) -> DatabaseSettings:
+    """Settings of a database by its URL, and nothing from the environment."""
     tls = DatabaseTls(mode=None, authority=None, certificate=None, key=None)
     return DatabaseSettings(url=url, host=None, pool_size=None, tls=tls)
 
@@ -124,7 +130,7 @@ def installed(home: Path, **fields: Any) -> Generator[Installation]:
     home.mkdir(parents=True, exist_ok=True)
     with _initialised(home) as (url, first):
         named = None if url is None else SecretStr(url.render_as_string(hide_password=False))
-        settings = settings_in(home, **{"database": _database_settings(named), **fields})
+        settings = settings_in(home, **{"database": database_settings(named), **fields})
         database = Database(settings.resolved_database_url())
         try:
             yield Installation(settings, database, first)
