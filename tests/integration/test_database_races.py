@@ -20,7 +20,7 @@ from api.organisations.service import bootstrap
 from api.permissions import needs
 from api.routing import Router, gates
 from api.users.rows import User
-from tests.factories.app import NOW, OWNER, Installation, _database_settings, auth, settings_in
+from tests.factories.app import NOW, OWNER, Installation, auth, database_settings, settings_in
 from tests.factories.databases import SERVERS
 
 WRITERS = 8
@@ -34,7 +34,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installatio
         with database.transaction() as session:
             first = bootstrap(session, organisation="Acme", owner_email=OWNER, now=NOW, new_key=False)
         settings = settings_in(
-            tmp_path, database=_database_settings(SecretStr(url.render_as_string(hide_password=False)))
+            tmp_path, database=database_settings(SecretStr(url.render_as_string(hide_password=False)))
         )
         yield Installation(settings, database, first)
 
