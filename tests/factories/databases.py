@@ -5,17 +5,19 @@ A database of a server is emptied and used again: that takes milliseconds, where
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import column, inspect, select, table
 from sqlalchemy.engine import URL
 
 from api.db import Database
-from api.migrations import upgrade
+from api.migrations import _config, upgrade
 from api.organisations.service import Bootstrap, bootstrap
 from api.tables import METADATA
 from tests.factories import private_mariadb, private_postgres
@@ -69,6 +71,17 @@ class Servers:
 SERVERS = Servers()
 
 
+def _is_whole(url: URL) -> bool:
+    """Whether a test left the schema alone."""
+    with closing(Database(url)) as database, database.engine.connect() as connection:
+        found = set(inspect(connection).get_table_names())
+        return found >= set(METADATA.tables) and connection.scalar(select(_VERSION)) == _NEWEST
+
+
+_VERSION = table("alembic_version", column("version_num")).c.version_num
+_NEWEST = ScriptDirectory.from_config(_config()).get_current_head()
+
+
 class Pool:
     """Databases of a server that are initialised alike and used again and again."""
 
@@ -88,7 +101,8 @@ class Pool:
             database.close()
         assert self._first is not None
         yield url, self._first
-        self._free.append(url)
+        if _is_whole(url):
+            self._free.append(url)
 
     def _made(self) -> URL:
         url = SERVERS.new_database(chosen())
@@ -100,19 +114,19 @@ class Pool:
     def _reset(self, database: Database, owner: str, now: datetime) -> None:
         tables = METADATA.sorted_tables
         with database.connection() as connection:
-            for table in reversed(tables):
-                connection.execute(table.delete())
+            for one in reversed(tables):
+                connection.execute(one.delete())
         if self._first is None:
             with database.transaction() as session:
                 self._first = bootstrap(session, organisation="Acme", owner_email=owner, now=now, new_key=False)
             with database.connection() as connection:
-                found = {table.name: connection.execute(table.select()).mappings() for table in tables}
+                found = {one.name: connection.execute(one.select()).mappings() for one in tables}
                 self._rows = {name: [dict(row) for row in rows] for name, rows in found.items()}
             return
         with database.connection() as connection:
-            for table in tables:
-                if self._rows[table.name]:
-                    connection.execute(table.insert(), self._rows[table.name])
+            for one in tables:
+                if self._rows[one.name]:
+                    connection.execute(one.insert(), self._rows[one.name])
 
 
 POOL = Pool()
