@@ -90,18 +90,23 @@ def running(
             spool=spool,
             owners=Owners(),
             health=Health(_checks(settings, database, engine, environment)),
-            readiness=Health(
-                {
-                    "database": database_check(database),
-                    "warehouse": warehouse_check(engine),
-                    "migrations": schema_check(database),
-                }
-            ),
+            readiness=_readiness(database, engine),
             features=settings.features,
             mailer=mailer,
             operations=operations,
             logs=logs,
         )
+
+
+def _readiness(database: Database, engine: Engine) -> Health:
+    """What a request cannot do without."""
+    return Health(
+        {
+            "database": database_check(database),
+            "warehouse": warehouse_check(engine),
+            "migrations": schema_check(database),
+        }
+    )
 
 
 def _checks(
