@@ -33,6 +33,12 @@ URL_OF_HOME: dict[Path, URL] = {}
 """Where a server process over a home finds its database."""
 
 
+def variables_of(home: Path) -> dict[str, str]:
+    """What a server process over this home needs in its environment to find the installation's database."""
+    url = URL_OF_HOME.get(home)
+    return {} if url is None else {"DATABASE_URL": url.render_as_string(hide_password=False)}
+
+
 def chosen() -> str:
     """The database of this test run."""
     kind = os.environ.get(VARIABLE, "sqlite")

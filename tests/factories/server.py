@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.factories.databases import URL_OF_HOME
+from tests.factories.databases import variables_of
 from tests.factories.gateway import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -49,9 +49,13 @@ def live_server(home: Path, *, workers: int = 1, **environment: str) -> Generato
         *("--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--workers", str(workers)),
     ]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
-    if home in URL_OF_HOME:
-        inherited["DATABASE_URL"] = URL_OF_HOME[home].render_as_string(hide_password=False)
-    variables = {**inherited, "GATELEDGER_HOME": str(home), "GATELEDGER_SPOOL_INTERVAL_S": "0.1", **environment}
+    variables = {
+        **inherited,
+        **variables_of(home),
+        "GATELEDGER_HOME": str(home),
+        "GATELEDGER_SPOOL_INTERVAL_S": "0.1",
+        **environment,
+    }
     log = home / "server.log"
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -23,6 +23,7 @@ from api import structured_log
 from api.api_keys.service import new_raw_key
 from api.operations.settings import OperationsSettings
 from tests.factories.app import Installation, auth, installed, serving
+from tests.factories.databases import variables_of
 from tests.factories.gateway import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -199,7 +200,7 @@ def served(home: Path, *, workers: int = 1, **environment: str) -> Iterator[Serv
     port = free_port()
     command = [sys.executable, "-m", "api.cli", "serve", "--port", str(port), "--workers", str(workers)]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
-    variables = {**inherited, "GATELEDGER_HOME": str(home), **environment}
+    variables = {**inherited, **variables_of(home), "GATELEDGER_HOME": str(home), **environment}
     log = home / "server.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
