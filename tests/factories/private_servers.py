@@ -67,8 +67,10 @@ def shared(name: str, start: Start) -> Iterator[Server]:
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
     folder = Path("/tmp") / f"gl-{name}-{run[:12]}"
     with _state(folder) as state:
-        if not state:
+        if not state or not _runs(state["pid"]):
+            # What a run that was killed left under the same name is of no use.
             inner = folder / "s"
+            shutil.rmtree(inner, ignore_errors=True)
             inner.mkdir()
             state.update({**asdict(start(inner)), "folder": str(inner), "users": 0})
         state["users"] += 1
