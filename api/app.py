@@ -12,6 +12,7 @@ from api.analytics import routes as analytics
 from api.api_keys import routes as api_keys
 from api.audit_logs import routes as audit_logs
 from api.edge import Edge
+from api.feedback import routes as feedback
 from api.health import routes as health
 from api.ingest import routes as ingest
 from api.invites import page as invite_page
@@ -41,6 +42,7 @@ ROUTERS: tuple[Router, ...] = (
     workspace_members.router,
     api_keys.router,
     ingest.router,
+    feedback.router,
     model_configs.router,
     model_configs.bare,
     audit_logs.router,

@@ -10,6 +10,7 @@ from datetime import datetime
 from api.caching import Forgetting
 from api.db import Database
 from api.feature_flags import Features
+from api.feedback.drain import FeedbackDrain
 from api.health.service import Check, Health, database_check, log_store_check, schema_check, warehouse_check
 from api.ingest.drain import Drain
 from api.jwt.fetching import KeySets
@@ -27,6 +28,7 @@ from api.tenancy import Owners
 from api.workspaces.places import INFO, Places
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
+from warehouse.ingest.feedback_updates import KIND as FEEDBACKS
 from warehouse.ingest.spool import Spool
 from warehouse.pricing.sources import Sources, open_sources
 from warehouse.storage.migrate import migrate
@@ -52,6 +54,7 @@ class Services:
     mailer: Mailer
     operations: Operations
     logs: LogObjects
+    feedback_updates: Spool
 
 
 @contextmanager
@@ -76,6 +79,9 @@ def running(
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         logs = LogObjects(settings.warehouse, environment)
         stack.enter_context(Drain(settings, spool, engine, database, sources, logs, clock))
+        updates = stack.enter_context(closing(Spool(settings.feedback_spool_folder, clock, kinds=(FEEDBACKS,))))
+        interval_s = settings.spool_interval_s
+        stack.enter_context(FeedbackDrain(updates, engine, settings.quarantine_folder, interval_s, clock))
         operations = open_operations(settings, stack, database, engine, spool, clock, environment)
         lock, retention_days = settings.home / "maintenance.lock", settings.operations.audit_retention_days
         stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock, retention_days))
@@ -95,6 +101,7 @@ def running(
             mailer=mailer,
             operations=operations,
             logs=logs,
+            feedback_updates=updates,
         )
 
 

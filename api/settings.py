@@ -108,6 +108,11 @@ class ApiSettings(BaseSettings):
         return self.home / "audit-spool"
 
     @property
+    def feedback_spool_folder(self) -> Path:
+        """Where changes of feedbacks wait until they are in the warehouse."""
+        return self.home / "feedback-spool"
+
+    @property
     def quarantine_folder(self) -> Path:
         """Where records that could not become rows are kept."""
         return self.home / "quarantine"

@@ -29,6 +29,7 @@ FEEDBACKS = Dataset(
         Column("batch_id", Kind.TEXT, "Batch that stored the row.", origin=Origin.GATELEDGER),
     ),
     sort_by=("organisation_id", "workspace_slug", "created_at"),
+    revision_column="last_updated_at",
     dimensions=(Dimension("score", "value", "Score that was given.", kind=Kind.INTEGER),),
     measures=(
         Measure("feedbacks", Kind.INTEGER, call("GL_COUNT"), "Feedbacks.", Unit.NONE, additive=True),

@@ -140,6 +140,15 @@ class Spool:
             options = LoadOptions(format="spool")
             return loader.load(sources, options, now, on_committed=self._delete)
 
+    def segments(self) -> list[Source]:
+        """What is not in the warehouse yet, to be looked through; a segment may be gone when it is opened."""
+        found: list[Source] = []
+        for suffix in (_OPEN, _SEALED):
+            for path in sorted(self._folder.glob(f"*{suffix}")):
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(_source(path))
+        return found
+
     def backlog(self) -> tuple[int, int]:
         """(segments, bytes) that are not in the warehouse yet."""
         sizes: list[int] = []
