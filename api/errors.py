@@ -21,6 +21,7 @@ from warehouse.errors import (
     GateledgerError,
     InvalidInput,
     QueryTooLarge,
+    SourceError,
     WarehouseBusy,
     WarehouseError,
 )
@@ -207,6 +208,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(InvalidInput, _invalid_input)
     app.add_exception_handler(WarehouseError, _warehouse_error)
+    app.add_exception_handler(SourceError, _source_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(IntegrityError, _integrity_error)
@@ -233,6 +235,11 @@ def _warehouse_error(_request: Request, error: Exception) -> Response:
         return answer(f"{error} Ask for less time or fewer groups.", Code.INVALID)
     logger.error("warehouse failed", exc_info=error)
     return answer("The warehouse cannot answer at the moment.", Code.INTERNAL, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _source_error(_request: Request, error: Exception) -> Response:
+    logger.error("the log store failed", exc_info=error)
+    return answer("The log store cannot answer at the moment.", Code.INTERNAL, status=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

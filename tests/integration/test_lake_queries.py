@@ -75,6 +75,7 @@ def test_every_neutral_function_is_spelled_and_means_what_the_catalog_says(engin
         "GL_MAX": (call("GL_MAX", "created_at"), max(instants())),
         "GL_MAP_VALUE": (call("GL_MIN", tag("team")), "team-0"),
         "GL_LOWER": (call("GL_MAX", call("GL_LOWER", text("ÄB"))), "äb"),
+        "GL_JOINED": (call("GL_MAX", call("GL_JOINED", "metadata.value")), "team-2"),
         "GL_TO_TEXT": (call("GL_MAX", call("GL_TO_TEXT", "response_time")), "99"),
         "GL_BUCKET": (call("GL_MIN", call("GL_BUCKET", "created_at", 900)), midnight),
         "GL_DAY": (call("GL_MAX", call("GL_DAY", "created_at")), date(2026, 3, 3)),

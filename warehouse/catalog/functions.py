@@ -21,6 +21,7 @@ NEUTRAL: dict[str, str] = {
     "GL_MAX": "GL_MAX(x) largest value; NULL over no values",
     "GL_MAP_VALUE": "GL_MAP_VALUE(keys, values, key) the value beside a key in two parallel lists; '' where absent",
     "GL_LOWER": "GL_LOWER(text) text in lower case",
+    "GL_JOINED": "GL_JOINED(list) the texts of a list as one text, a line break between two; '' for an empty list",
     "GL_TO_TEXT": "GL_TO_TEXT(x) a value as text; NULL as ''",
     "GL_BUCKET": "GL_BUCKET(instant, seconds) start of the UTC bucket of that many seconds, as a UTC instant",
     "GL_STEPS": "GL_STEPS(instant, origin, milliseconds) whole steps of that width from origin to a later instant, as BIGINT",

@@ -88,6 +88,10 @@ def _lower(arguments: list[exp.Expr]) -> exp.Expr:
     return function("lowerUTF8", arguments[0])
 
 
+def _joined(arguments: list[exp.Expr]) -> exp.Expr:
+    return function("arrayStringConcat", arguments[0], exp.Literal.string("\n"))
+
+
 def _to_text(arguments: list[exp.Expr]) -> exp.Expr:
     return function("ifNull", function("toString", arguments[0]), exp.Literal.string(""))
 
@@ -125,6 +129,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "GL_MAX": _max,
     "GL_MAP_VALUE": _map_value,
     "GL_LOWER": _lower,
+    "GL_JOINED": _joined,
     "GL_TO_TEXT": _to_text,
     "GL_BUCKET": _bucket,
     "GL_STEPS": _steps,

@@ -61,6 +61,10 @@ def _map_value(of: list[exp.Expr]) -> exp.Expr:
     return exp.Coalesce(this=value, expressions=[exp.Literal.string("")])
 
 
+def _joined(of: list[exp.Expr]) -> exp.Expr:
+    return exp.Anonymous(this="ARRAY_TO_STRING", expressions=[of[0], exp.Literal.string("\n")])
+
+
 def _to_text(of: list[exp.Expr]) -> exp.Expr:
     return exp.Coalesce(this=exp.cast(of[0], "VARCHAR"), expressions=[exp.Literal.string("")])
 
@@ -90,6 +94,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "GL_MAX": lambda of: exp.Max(this=of[0]),
     "GL_MAP_VALUE": _map_value,
     "GL_LOWER": lambda of: exp.Lower(this=of[0]),
+    "GL_JOINED": _joined,
     "GL_TO_TEXT": _to_text,
     "GL_BUCKET": _bucket,
     "GL_STEPS": _steps,
