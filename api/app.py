@@ -21,11 +21,13 @@ from api.logs import routes as logs
 from api.model_configs import routes as model_configs
 from api.operations import routes as operations
 from api.organisations import routes as organisations
+from api.otel import routes as otel
 from api.pricing import routes as pricing
 from api.route_index import RouteIndex
 from api.routing import Router, gates
 from api.services import Services, running
 from api.settings import ApiSettings
+from api.traces import routes as traces
 from api.users import routes as users
 from api.workspaces import member_routes as workspace_members
 from api.workspaces import routes as workspaces
@@ -50,6 +52,8 @@ ROUTERS: tuple[Router, ...] = (
     health.router,
     health.bare,
     openapi.router,
+    traces.router,
+    otel.router,
     # Last, for a log's id can be any word: /logs/exports and the like are no logs.
     logs.router,
 )

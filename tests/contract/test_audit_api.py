@@ -25,6 +25,10 @@ NOT_AUDITED = {
     ("POST", "/v1/ingest/feedbacks"),
     ("POST", "/v1/ingest/hook"),
     ("POST", "/v1/logs"),
+    ("POST", "/v1/otel/v1/traces"),
+    ("POST", "/v1/otel/v1/logs"),
+    ("POST", "/v1/logs/otel/v1/traces"),
+    ("POST", "/v1/logs/otel/v1/logs"),
 }
 """What gateways send: records, not changes. A new entry here is a decision."""
 

@@ -65,6 +65,19 @@ EXPECTED = {
     ("POST", "/v1/ingest/feedbacks"): [{"logs.write"}],
     ("POST", "/v1/ingest/hook"): [{"logs.write"}],
     ("POST", "/v1/logs"): [{"completions.write", "logs.write"}],
+    **{
+        ("POST", f"/v1/{prefix}otel/v1/{signal}"): [{"logs.write"}]
+        for prefix in ("", "logs/")
+        for signal in ("traces", "logs")
+    },
+    **{
+        ("GET", f"/v1/{path}"): [{"logs.list"}]
+        for path in ("logs", "generations", "traces", "traces/{trace_id}", "traces/{trace_id}/spans", "spans")
+    },
+    **{
+        ("GET", f"/v1/{path}/{{id}}"): [{"logs.view"}, {"logs.read"}, {"completions.write"}, {"logs.write"}]
+        for path in ("logs", "generations")
+    },
     ("POST", "/v1/feedback"): [{"logs.write"}, {"feedbacks.write"}],
     ("PUT", "/v1/feedback/{id}"): [{"logs.write"}, {"feedbacks.write"}],
     ("GET", "/v1/audit-logs"): [{"audit_logs.list"}],
