@@ -49,3 +49,4 @@ FROM (
 ) AS groups
 ORDER BY
   k0 ASC
+LIMIT 15

@@ -43,3 +43,4 @@ FROM (
 ) AS groups
 ORDER BY
   k0 ASC
+LIMIT 4

@@ -40,3 +40,4 @@ FROM (
 ) AS groups
 ORDER BY
   k0 ASC
+LIMIT 4

@@ -38,3 +38,4 @@ FROM (
 ) AS groups
 ORDER BY
   k0 ASC
+LIMIT 316

@@ -35,3 +35,4 @@ FROM (
 ) AS groups
 ORDER BY
   k0 ASC
+LIMIT 316

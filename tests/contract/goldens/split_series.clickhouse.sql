@@ -88,3 +88,4 @@ FROM (
 ) AS groups
 ORDER BY
   k0 ASC
+LIMIT 15
