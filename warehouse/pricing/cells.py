@@ -1,17 +1,19 @@
 """Which price each row of a frame has: rows that share it form a cell, and each cell is resolved once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from warehouse.pricing.book import Listing, PriceBook, UnpricedReason
 from warehouse.pricing.config import ModelPricing, PricingConfig
+from warehouse.pricing.distinct import Index, numbered
 from warehouse.pricing.negotiated import AGREED, AgreedListing, Agreement, Overlay
 from warehouse.pricing.tariff import Facets, Tariff, choose, has_price, tariff
 from warehouse.pricing.units import IMAGES, INPUT_COLUMNS, OUTPUT_COLUMNS
@@ -21,7 +23,7 @@ FACETS = ("region", "execution_mode", "image_quality", "image_size")
 PROVISIONED = "provisioned"
 """Execution mode of traffic of provisioned throughput (PTU)."""
 NOTHING = Tariff({}, Decimal(0), (), {})
-_PAIR, _KEY = "#pair", "#key"
+_NAME = "#name"
 _LARGEST_TABLE = 1 << 20
 _MINUTE_US = 60_000_000
 
@@ -46,56 +48,96 @@ class _Part:
 
     name: str
     size: int
-    index: pl.Series
+    index: Index
 
 
-def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[list[Cell], pl.Series]:
+_Listed = Listing | AgreedListing | UnpricedReason
+_Reach = tuple[datetime | None, datetime | None]
+
+
+def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[list[Cell], Index]:
     """The cells of the frame, and the index of each row's cell.
 
     Shape: needs ai_org, ai_model, created_at, and `AGREED` where there is an overlay; bucket columns that are absent
         count as empty.
     """
     told = [name for name in (*FACETS, AGREED) if name in rows.columns and rows[name].null_count() < rows.height]
-    names = [_text_part(rows[name]) for name in ("ai_org", "ai_model", *told)]
-    pair, distinct = _combined([part for part, _ in names])
-    values = {part.name: texts for part, texts in names}
-    named = [{name: values[name][index] for name, index in key.items()} for key in distinct]
+    texts = rows.select("ai_org", "ai_model", *told)
+    name, distinct = numbered(texts)
+    named = [dict(zip(texts.columns, values, strict=True)) for values in distinct]
     book.shelves({row["ai_org"] for row in named})  # what is not read yet is read together
     listings = [overlay.listing(row.get(AGREED), row["ai_org"], row["ai_model"], book) for row in named]
+    reach = _reach(rows)
+    varies = _varying(listings, rows, reach)
+    if varies.all():
+        return _told_apart(rows, name, named, listings)
+    # Most models have one price for all rows of a frame: only the others' rows are looked at any closer.
+    alike = np.flatnonzero(~varies)
+    cells = [_resolve(listings[number], reach[0], _facets(named[number]), named[number]["ai_org"]) for number in alike]
+    numbers = np.zeros(len(named), dtype=np.intp)
+    numbers[alike] = np.arange(alike.size)
+    index = numbers.take(name)
+    if varies.any():
+        at = np.flatnonzero(varies.take(name))
+        apart = set(np.flatnonzero(varies))
+        needed = [listing if number in apart else UnpricedReason.NO_PRICE for number, listing in enumerate(listings)]
+        more, which = _told_apart(_usage(rows)[pl.Series(at)], name[at], named, needed)
+        index[at] = which + len(cells)
+        cells += more
+    return cells, index
+
+
+def _usage(rows: pl.DataFrame) -> pl.DataFrame:
+    """What of the rows tells the cells of a name apart."""
+    names = ("created_at", IMAGES, *INPUT_COLUMNS, *OUTPUT_COLUMNS)
+    return rows.select(name for name in names if name in rows.columns)
+
+
+def _varying(listings: Sequence[_Listed], rows: pl.DataFrame, reach: _Reach) -> npt.NDArray[np.bool_]:
+    """Per name, whether its rows may have different prices."""
+    if IMAGES in rows.columns:
+        return np.ones(len(listings), dtype=np.bool_)
+    most = rows.select(pl.max(name).clip(0) for name in INPUT_COLUMNS if name in rows.columns)
+    prompt = sum(count or 0 for count in (most.row(0) if most.width else ()))
+    return np.array(
+        [
+            not isinstance(one, UnpricedReason)
+            and bool(
+                one.clock or any(size < prompt for size in one.thresholds) or len(_times(reach, one.boundaries)) > 1
+            )
+            for one in listings
+        ],
+        dtype=np.bool_,
+    )
+
+
+def _told_apart(
+    rows: pl.DataFrame, name: Index, named: Sequence[Mapping[str, Any]], listings: Sequence[_Listed]
+) -> tuple[list[Cell], Index]:
+    """The cells of rows whose prices differ by more than their names, and the index of each row's cell."""
     known = [listing for listing in listings if not isinstance(listing, UnpricedReason)]
-    times = _times(rows["created_at"], frozenset[datetime]().union(*(listing.boundaries for listing in known)))
+    times = _times(_reach(rows), frozenset[datetime]().union(*(listing.boundaries for listing in known)))
     thresholds = frozenset[int]().union(*(listing.thresholds for listing in known))
     prompt = _sum(rows, INPUT_COLUMNS) if thresholds else pl.Series(dtype=pl.Int64)
     sizes = _sizes(prompt, thresholds)
     clock = [0, *sorted(frozenset[int]().union(*(listing.clock for listing in known)) - {0})]
-    parts = [_Part(_PAIR, len(named), pair), *_parts(rows, times, prompt, sizes, clock)]
-    keys, distinct = _combined(parts)
+    keys, distinct = _combined([_Part(_NAME, len(named), name), *_parts(rows, times, prompt, sizes, clock)])
     cells: list[Cell] = []
     for key in distinct:
-        number = key[_PAIR]
-        name = named[number]
-        facets = Facets(
+        number = key[_NAME]
+        facets = _facets(
+            named[number],
             prompt_tokens=sizes[key.get("size", 0)],
             minute_of_day=clock[key.get("clock", 0)],
             has_images=bool(key.get("images")),
             has_output_tokens=bool(key.get("outputs")),
-            **{facet: name[facet] for facet in FACETS if facet in name},
         )
-        cells.append(_resolve(listings[number], times[key.get("period", 0)], facets, name["ai_org"]))
+        cells.append(_resolve(listings[number], times[key.get("period", 0)], facets, named[number]["ai_org"]))
     return cells, keys
 
 
-def _text_part(column: pl.Series) -> tuple[_Part, list[str | None]]:
-    """A text column as numbers, and the text of each."""
-    # Categories of its own: the shared ones would keep every name that a log ever held.
-    categories = pl.Categories.random()
-    found = column.cast(pl.Categorical(categories))  # the categories live as long as it does
-    codes = found.to_physical().cast(pl.UInt32)
-    known = (cast(int | None, codes.max()) or 0) + 1
-    texts: list[str | None] = [None] * (known + 1)
-    for text, code in categories.to_dict().items():
-        texts[code] = text
-    return _Part(column.name, known + 1, codes.fill_null(known)), texts
+def _facets(named: Mapping[str, Any], **of_rows: Any) -> Facets:
+    return Facets(**of_rows, **{facet: named[facet] for facet in FACETS if facet in named})
 
 
 def _parts(
@@ -116,13 +158,12 @@ def _parts(
     return found
 
 
-def _combined(parts: Sequence[_Part]) -> tuple[pl.Series, list[dict[str, int]]]:
+def _combined(parts: Sequence[_Part]) -> tuple[Index, list[dict[str, int]]]:
     """Each row's combination of parts as a number from 0, and what each number stands for."""
-    size = math.prod(part.size for part in parts)
-    key = parts[0].index.cast(pl.UInt32 if size <= _LARGEST_TABLE else pl.UInt64)
+    key = parts[0].index
     for part in parts[1:]:
-        key = key * part.size + part.index.cast(key.dtype)
-    numbers, index = _numbered(key, size)
+        key = key * part.size + part.index
+    numbers, index = _numbers(key, math.prod(part.size for part in parts))
     found: list[dict[str, int]] = []
     for number in numbers:
         rest, values = number, dict[str, int]()
@@ -132,19 +173,16 @@ def _combined(parts: Sequence[_Part]) -> tuple[pl.Series, list[dict[str, int]]]:
     return index, found
 
 
-def _numbered(key: pl.Series, size: int) -> tuple[list[int], pl.Series]:
-    """The distinct numbers of a column whose numbers are below `size`, and which of them each row has."""
+def _numbers(key: Index, size: int) -> tuple[list[int], Index]:
+    """The distinct numbers of an array whose numbers are below `size`, and which of them each row has."""
     if size > _LARGEST_TABLE:
-        table = pl.DataFrame({_KEY: key})
-        distinct = table.group_by(_KEY).len().select(_KEY).sort(_KEY).with_row_index("cell")
-        return distinct[_KEY].to_list(), table.join(distinct, on=_KEY, how="left", maintain_order="left")["cell"]
-    codes = key.to_numpy()
-    seen = np.zeros(size, dtype=np.bool_)
-    seen[codes] = True
-    numbers = np.flatnonzero(seen)
-    places = np.zeros(size, dtype=np.uint32)
-    places[numbers] = np.arange(numbers.size, dtype=np.uint32)
-    return numbers.tolist(), pl.Series("cell", places.take(codes, mode="clip"))
+        distinct, index = np.unique(key, return_inverse=True)
+        return distinct.tolist(), index
+    places = np.zeros(size, dtype=np.intp)
+    places[key] = 1
+    numbers = np.flatnonzero(places)
+    places[numbers] = np.arange(numbers.size)
+    return numbers.tolist(), places.take(key)
 
 
 def _sum(rows: pl.DataFrame, names: Sequence[str]) -> pl.Series:
@@ -152,13 +190,19 @@ def _sum(rows: pl.DataFrame, names: Sequence[str]) -> pl.Series:
     return rows.select(pl.sum_horizontal(present or [pl.repeat(0, pl.len(), dtype=pl.Int64)]).alias("sum"))["sum"]
 
 
-def _times(created_at: pl.Series, boundaries: frozenset[datetime]) -> list[datetime | None]:
+def _times(reach: _Reach, boundaries: frozenset[datetime]) -> list[datetime | None]:
     """A moment of each price period that the rows reach: the first row's, then every change up to the last row."""
-    first, last = cast(datetime | None, created_at.min()), cast(datetime | None, created_at.max())
+    first, last = reach
     if first is None or last is None:
         return [None]
     known = [time if first.tzinfo else time.astimezone(UTC).replace(tzinfo=None) for time in sorted(boundaries)]
     return [first, *(time for time in known if first < time <= last)]
+
+
+def _reach(rows: pl.DataFrame) -> _Reach:
+    """When the first and the last row were."""
+    at = rows["created_at"]
+    return cast(datetime | None, at.min()), cast(datetime | None, at.max())
 
 
 def _sizes(prompt: pl.Series, thresholds: frozenset[int]) -> list[int]:
@@ -167,17 +211,15 @@ def _sizes(prompt: pl.Series, thresholds: frozenset[int]) -> list[int]:
     return [0, *(size + 1 for size in sorted(thresholds) if size < most)]
 
 
-def _reached(reached: Sequence[pl.Series]) -> pl.Series:
+def _reached(reached: Sequence[pl.Series]) -> Index:
     """How many of the conditions hold in each row."""
-    counted = reached[0].fill_null(False).cast(pl.UInt16)
-    for one in reached[1:]:
-        counted = counted + one.fill_null(False).cast(pl.UInt16)
+    counted = np.zeros(reached[0].len(), dtype=np.intp)
+    for one in reached:
+        counted += one.fill_null(False).to_numpy()
     return counted
 
 
-def _resolve(
-    listing: Listing | AgreedListing | UnpricedReason, at: datetime | None, facets: Facets, provider: str | None
-) -> Cell:
+def _resolve(listing: _Listed, at: datetime | None, facets: Facets, provider: str | None) -> Cell:
     """The tariff of a cell, or why it has none."""
     if isinstance(listing, AgreedListing):
         return replace(_agreed(listing.agreement(at), at, facets), provider=provider, facets=facets)

@@ -7,6 +7,7 @@ rules about rows: what is not billed, what cannot be priced, and whose cost coun
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import polars as pl
 
 from warehouse.catalog.generations import BUCKETS, COST
@@ -79,7 +80,8 @@ def _priced(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: O
     counts = _counts(frame)
     if overlay:
         looked_at = looked_at.with_columns(overlay.agreed(frame))
-    cells, cell = cells_of(looked_at.hstack(counts), book, overlay)
+    cells, index = cells_of(looked_at.hstack(counts), book, overlay)
+    cell = pl.Series(index.astype(np.uint32))
     units = used_units(frame)
     rows = _by_cell(cell, cells).hstack(_rules(frame, counts, units)).hstack(counts)
     tariffs = [one.tariff for one in cells if one.tariff is not None]
