@@ -26,7 +26,7 @@ class Whereabouts:
     """What is known of where a log object lies."""
 
     organisation_id: str
-    workspace_slug: str
+    workspace_slug: str | None
     log_id: str
     created_at: datetime
     form: str | None = None
@@ -78,9 +78,9 @@ class LogObjects:
         tried = (named,) if named else (hint, self.form, *PathFormat)
         for form in dict.fromkeys(form for form in tried if form is not None):
             try:
-                yield object_path(form, at.organisation_id, at.workspace_slug, at.created_at, at.log_id)
+                yield object_path(form, at.organisation_id, at.workspace_slug or "", at.created_at, at.log_id)
             except InvalidInput:
-                return  # an id that no path can hold
+                continue  # an id that no such path can hold
 
     def _url(self) -> str | None:
         url = self._settings.log_store_url

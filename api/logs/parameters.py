@@ -132,9 +132,15 @@ def _timed(query: QueryParams, cursor: Cursor | None, now: datetime) -> QueryPar
     end = cursor.until if cursor else now
     until = until or instant(end)
     if not since:
-        start = cursor.since if cursor else instants.parse_instant(instants.MAX, until) - DEFAULT_SPAN
-        since = instant(start)
+        since = instant(cursor.since if cursor else _start_of(until))
     return QueryParams([*items, (instants.MIN, since), (instants.MAX, until)])
+
+
+def _start_of(until: str) -> datetime:
+    try:
+        return instants.parse_instant(instants.MAX, until) - DEFAULT_SPAN
+    except OverflowError:
+        raise InvalidRequest(f"{instants.MAX}: '{until[:60]}' is too early") from None
 
 
 def _told(value: Value) -> object:

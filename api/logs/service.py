@@ -17,8 +17,11 @@ from api.settings import AdminKeyScope, ApiSettings
 from api.tenancy import scope_of
 from warehouse.engines.base import Engine, Limits
 from warehouse.logstore.paths import PathFormat
-from warehouse.query.logs import find_log, find_logs, sum_logs
+from warehouse.query.logs import find_log, find_logs, has_log, sum_logs
 from warehouse.query.scope import TenantScope
+
+_YEARS = range(1970, 9999)
+"""In which a hint makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,11 @@ def one(reading: Reading, log_id: str, hints: Hints, now: datetime) -> bytes:
     if not (visibility.log_bodies or visibility.log_metadata):
         raise Forbidden
     scope = reading.scope(when_unnamed=AdminKeyScope.ORGANISATION)
-    near = hints.created_at or now
+    near = hints.created_at if hints.created_at and hints.created_at.year in _YEARS else now
     row = find_log(reading.engine, scope, log_id, near, reading.limits)
     if row is None:
         whole = TenantScope(scope.organisation_id)
-        if scope != whole and find_log(reading.engine, whole, log_id, near, reading.limits) is not None:
+        if scope != whole and has_log(reading.engine, whole, log_id, reading.limits):
             raise Forbidden
         raise NotFound(f"There is no log '{log_id[:80]}'")
     kept = None

@@ -30,7 +30,7 @@ LONGEST_SEARCH = 200
 _OURS_ALONE = frozenset({"ingest_source", "batch_id"})
 COLUMNS = tuple(each.name for each in GENERATIONS.columns if each.name not in _OURS_ALONE)
 """What a log shows of its row."""
-_NEAR = (timedelta(hours=1), timedelta(days=1), timedelta(days=31))
+_NEAR = timedelta(days=2)
 
 TOTALS: Mapping[str, exp.Expr] = {
     "requests": call("GL_COUNT"),
@@ -115,15 +115,23 @@ def sum_logs(engine: Engine, question: LogQuestion, limits: Limits = Limits()) -
 
 def find_log(engine: Engine, scope: TenantScope, log_id: str, near: datetime, limits: Limits = Limits()) -> Row | None:
     """The row with this id, or None where the scope holds none. It is looked for around `near` first."""
-    wanted = exp.and_(within_scope(scope), is_one_of("id", [log_id]))
-    for window in (*(Window(near - span, near + span) for span in _NEAR), Window()):
-        tree = exp.select(*map(column, COLUMNS)).from_(scan(GENERATIONS.name)).where(wanted.copy())
-        if window != Window():
-            tree = tree.where(within_windows(GENERATIONS.time_column, (window,)))
+    for window in (Window(near - _NEAR, near + _NEAR), Window()):
+        tree = exp.select(*map(column, COLUMNS)).from_(scan(GENERATIONS.name)).where(_is_log(scope, log_id, window))
         found = engine.query(tree.limit(1), window, limits).to_pylist()
         if found:
             return with_feedback(engine, scope, found, limits)[0]
     return None
+
+
+def has_log(engine: Engine, scope: TenantScope, log_id: str, limits: Limits = Limits()) -> bool:
+    """Whether the scope holds a row with this id."""
+    tree = exp.select(column("id")).from_(scan(GENERATIONS.name)).where(_is_log(scope, log_id, Window())).limit(1)
+    return engine.query(tree, limits=limits).num_rows > 0
+
+
+def _is_log(scope: TenantScope, log_id: str, window: Window) -> exp.Expr:
+    within = within_windows(GENERATIONS.time_column, (window,))
+    return exp.and_(within_scope(scope), within, is_one_of("id", [log_id]))
 
 
 def chosen(question: LogQuestion) -> exp.Expr:
