@@ -22,6 +22,22 @@ _PIECE_BYTES = 64 << 10
 _TO_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:"(?:[^"\\]++|\\.)*+"[^"\[\]{}]*+)*+[\[\]{}]', re.DOTALL)
 
 
+class _After:
+    """The number of the record that follows a chunk: counted when asked for, as who reads a chunk counts it too."""
+
+    def __init__(self, chunk: "JsonLines") -> None:
+        self._chunk: JsonLines | None = chunk
+        self._number = 0
+
+    def number(self) -> int:
+        """The number. Afterwards the chunk may go."""
+        chunk = self._chunk
+        if chunk is not None:
+            self._number = chunk.first_record + chunk.count
+            self._chunk = None
+        return self._number
+
+
 @dataclass(frozen=True)
 class JsonLines(Chunk):
     """Records one a line; `data` ends with a newline."""
@@ -29,10 +45,15 @@ class JsonLines(Chunk):
     source_name: str
     base_name: str
     data: bytes
-    first_record: int
+    first: int | _After
     offset: int
     values: tuple[Original, ...] | None = None
     """The records where they were not lines in the source; None where `data` is as it came."""
+
+    @property
+    def first_record(self) -> int:
+        """The number of its first record in the source, from 1."""
+        return self.first.number() if isinstance(self.first, _After) else self.first
 
     @cached_property
     def count(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -95,15 +116,17 @@ def line_chunks(
     name: str, base_name: str, blocks: Iterable[bytes], chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[JsonLines]:
     """The lines of a stream in chunks of whole lines."""
-    record, offset = 1, 0
+    offset, before = 0, None
     for whole in _whole_lines(blocks, chunk_bytes):
         data = whole.removeprefix(BYTE_ORDER_MARK) if offset == 0 else whole
-        chunk = JsonLines(name, base_name, data, record, offset + len(whole) - len(data))
+        first = 1 if before is None else _After(before)
+        chunk = JsonLines(name, base_name, data, first, offset + len(whole) - len(data))
         offset += len(whole)
         if data.lstrip(_BLANK):
             yield chunk
-            # Asked last, because whoever read the chunk may know it by now.
-            record += chunk.count
+            # Settles the chunk before this one, which is read by now, so that no more than two are kept.
+            _ = chunk.first_record
+            before = chunk
 
 
 def _whole_lines(blocks: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:

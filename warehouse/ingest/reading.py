@@ -1,11 +1,11 @@
 """Sources are read in a thread of their own, so that reading goes on while rows are priced and stored."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from queue import Full, Queue
-from threading import Event, Thread
+from threading import Condition, Thread
 from typing import Self
 
 from warehouse.ingest.formats import registry
@@ -14,9 +14,9 @@ from warehouse.ingest.opening import Opened, UnfitSource, open_source
 from warehouse.ingest.records import BadRecord, Original, Piece, Singles
 from warehouse.ingest.source import Source, SourceDamaged
 
-QUEUED = 1
+WAITING_BYTES = 48 << 20
 SLAB_ROWS = 4096
-_PATIENCE_S = 0.2
+_ROWS_WEIGH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,17 @@ def _refused(source: Source, reason: str, detail: str, content: bytes) -> Read:
 
 
 class Background:
-    """Reads in a thread and hands over slabs; at most `QUEUED` wait. Leaving the `with` stops the thread."""
+    """Reads in a thread and hands over slabs; about `WAITING_BYTES` of them wait. Leaving the `with` stops the thread.
+
+    As much may wait as a batch takes, else reading and making batches would take turns instead of going on together.
+    """
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._slabs: Queue[list[Read] | BaseException | None] = Queue(QUEUED)
-        self._stopped = Event()
+        self._slabs: deque[list[Read] | BaseException | None] = deque()
+        self._waiting_bytes = 0
+        self._changed = Condition()
+        self._is_stopped = False
         self._thread = Thread(target=self._run, name="ingest-reader", daemon=True)
 
     def __enter__(self) -> Self:
@@ -104,18 +109,26 @@ class Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
         self._thread.join()
 
     def slabs(self) -> Iterator[list[Read]]:
         """What was read, in order. Raises: what the reader raised."""
-        while True:
-            slab = self._slabs.get()
-            if slab is None:
-                return
-            if isinstance(slab, BaseException):
-                raise slab
+        while (slab := self._take()) is not None:
             yield slab
+
+    def _take(self) -> list[Read] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._slabs)
+            slab = self._slabs.popleft()
+            if isinstance(slab, list):
+                self._waiting_bytes -= _weight(slab)
+                self._changed.notify_all()
+        if isinstance(slab, BaseException):
+            raise slab
+        return slab
 
     def _run(self) -> None:
         held: list[Read] = []
@@ -135,10 +148,21 @@ class Background:
             self._put(error)
 
     def _put(self, slab: list[Read] | BaseException | None) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._slabs.put(slab, timeout=_PATIENCE_S)
-            except Full:
-                continue
-            return True
-        return False
+        """Hand a slab over once there is room; False when nobody wants it any more."""
+        weight = _weight(slab) if isinstance(slab, list) else 0
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._is_stopped or not self._slabs or self._waiting_bytes + weight <= WAITING_BYTES
+            )
+            if self._is_stopped:
+                return False
+            self._slabs.append(slab)
+            self._waiting_bytes += weight
+            self._changed.notify_all()
+        return True
+
+
+def _weight(slab: Sequence[Read]) -> int:
+    """About how many bytes a slab keeps in memory: records that were read one by one take a multiple of their text."""
+    pieces = [read.piece for read in slab if read.piece is not None]
+    return sum(piece.chunk.size * (_ROWS_WEIGH if piece.rows else 1) for piece in pieces)
