@@ -12,6 +12,7 @@ from api.analytics import routes as analytics
 from api.api_keys import routes as api_keys
 from api.audit_logs import routes as audit_logs
 from api.edge import Edge
+from api.exports import routes as exports
 from api.feedback import routes as feedback
 from api.health import routes as health
 from api.ingest import routes as ingest
@@ -45,6 +46,7 @@ ROUTERS: tuple[Router, ...] = (
     api_keys.router,
     ingest.router,
     feedback.router,
+    exports.router,
     model_configs.router,
     model_configs.bare,
     audit_logs.router,

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from api.caching import Forgetting
 from api.db import Database
+from api.exports.storage import ExportStorage
 from api.feature_flags import Features
 from api.feedback.drain import FeedbackDrain
 from api.health.service import Check, Health, database_check, log_store_check, schema_check, warehouse_check
@@ -55,6 +56,7 @@ class Services:
     operations: Operations
     logs: LogObjects
     feedback_updates: Spool
+    exports: ExportStorage
 
 
 @contextmanager
@@ -102,6 +104,7 @@ def running(
             operations=operations,
             logs=logs,
             feedback_updates=updates,
+            exports=ExportStorage(settings, environment),
         )
 
 

@@ -65,6 +65,24 @@ class ApiSettings(BaseSettings):
     maintenance_interval_s: float = Field(
         default=300.0, gt=0, validation_alias=AliasChoices("GATELEDGER_MAINTENANCE_INTERVAL_S")
     )
+    log_exports_bucket: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LOG_EXPORTS_BUCKET"),
+        description="where exports are kept: a folder, a bucket of S3 by name, or s3://, gs:// or az://",
+    )
+    export_max_rows: int | None = Field(
+        default=None,
+        ge=1,
+        validation_alias=AliasChoices("GATELEDGER_EXPORT_MAX_ROWS"),
+        description="most rows of one export; unlimited by default",
+    )
+    export_url_lifetime_s: int = Field(
+        default=3600,
+        ge=1,
+        le=604_800,
+        validation_alias=AliasChoices("GATELEDGER_EXPORT_URL_LIFETIME_S"),
+        description="for how long a download URL works",
+    )
     log_level: str = Field(default="INFO", validation_alias=AliasChoices("GATELEDGER_LOG_LEVEL", "LOG_LEVEL"))
 
     guardrails_enabled: bool = Field(default=True, validation_alias=AliasChoices(Feature.GUARDRAILS.value))
@@ -111,6 +129,11 @@ class ApiSettings(BaseSettings):
     def feedback_spool_folder(self) -> Path:
         """Where changes of feedbacks wait until they are in the warehouse."""
         return self.home / "feedback-spool"
+
+    @property
+    def exports_location(self) -> str:
+        """Where exports are kept: `LOG_EXPORTS_BUCKET`, else a folder at home."""
+        return self.log_exports_bucket or str(self.home.absolute() / "exports")
 
     @property
     def quarantine_folder(self) -> Path:

@@ -4,12 +4,13 @@ from sqlalchemy import MetaData
 
 from api.api_keys import rows as api_keys
 from api.db import Base
+from api.exports import rows as exports
 from api.invites import rows as invites
 from api.organisations import rows as organisations
 from api.pricing import rows as pricing
 from api.users import rows as users
 from api.workspaces import rows as workspaces
 
-ROWS = (organisations, users, workspaces, api_keys, invites, pricing)
+ROWS = (organisations, users, workspaces, api_keys, invites, pricing, exports)
 
 METADATA: MetaData = Base.metadata

@@ -7,17 +7,24 @@ from pipelines.assets.gateway_logs import gateway_logs
 from pipelines.assets.generations import generations
 from pipelines.assets.prices import model_prices
 from pipelines.assets.rollups import rollups
-from pipelines.jobs import keep_api_keys, load_logs, maintain_warehouse, refresh_prices, reprice_requests
+from pipelines.jobs import (
+    keep_api_keys,
+    load_logs,
+    maintain_warehouse,
+    refresh_prices,
+    reprice_requests,
+    write_log_export,
+)
 from pipelines.resources import Ledger
 from pipelines.schedules import api_key_upkeep, daily_prices, hourly_load, hourly_maintenance
-from pipelines.sensors import new_gateway_logs
+from pipelines.sensors import new_gateway_logs, started_exports
 
 defs = dg.Definitions(
     assets=[model_prices, gateway_logs, generations, rollups],
     asset_checks=[checks.books_balance, checks.unpriced_rows, checks.rows_are_fresh, checks.rollups_equal_rows],
-    jobs=[load_logs, refresh_prices, maintain_warehouse, reprice_requests, keep_api_keys],
+    jobs=[load_logs, refresh_prices, maintain_warehouse, reprice_requests, keep_api_keys, write_log_export],
     schedules=[hourly_load, daily_prices, hourly_maintenance, api_key_upkeep],
-    sensors=[new_gateway_logs],
+    sensors=[new_gateway_logs, started_exports],
     resources={"ledger": Ledger()},
     executor=dg.in_process_executor,
 )

@@ -8,7 +8,7 @@ from pipelines.assets.prices import model_prices
 from pipelines.assets.rollups import rollups
 from pipelines.metadata import describe_key_upkeep, describe_repricing
 from pipelines.partitions import selection_of
-from pipelines.resources import WRITES, Ledger
+from pipelines.resources import EXPORTS, WRITES, Ledger
 from warehouse.rollups import build_rollups
 
 load_logs = dg.define_asset_job(
@@ -75,3 +75,22 @@ def keep_up_keys(context: dg.OpExecutionContext, ledger: Ledger) -> None:
 def keep_api_keys() -> None:
     """One op: what was missed is caught up, and a second run does nothing."""
     keep_up_keys()
+
+
+class ExportConfig(dg.Config):
+    """Which export is written."""
+
+    export_id: str
+
+
+@dg.op(pool=EXPORTS)
+def write_export(context: dg.OpExecutionContext, ledger: Ledger, config: ExportConfig) -> None:
+    """Write one export. One that failed says why itself, so that only what breaks here fails the run."""
+    outcome = ledger.write_export(config.export_id, context.log.info)
+    context.add_output_metadata({"export": config.export_id, "outcome": outcome.value})
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Write an export of logs that somebody started.")
+def write_log_export() -> None:
+    """One op: it can be killed anywhere; the next run goes on after the last part."""
+    write_export()

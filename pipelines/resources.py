@@ -9,6 +9,7 @@ from pydantic import PrivateAttr
 
 from api.api_keys.upkeep import Upkeep
 from api.cli.local import Local
+from api.exports.running import Due, Outcome
 from warehouse.engines.base import Engine
 from warehouse.errors import ConfigurationError
 from warehouse.ingest.audit import forget_old
@@ -18,6 +19,8 @@ from warehouse.pricing.book import PriceBook
 from warehouse.reprice.rows import Selection
 from warehouse.reprice.run import RepriceReport
 
+EXPORTS = "exports"
+"""The pool of runs that write exports: one at a time leaves the machine to questions."""
 WRITES = "warehouse_writes"
 """The pool of every run that writes to the warehouse (dagster.yaml gives pools one slot)."""
 
@@ -50,6 +53,18 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
     def keep_up_keys(self) -> Upkeep:
         """Expire and rotate the API keys that are due, and store what the audit log says of it."""
         return self._local.keep_up_keys()
+
+    def due_exports(self) -> list[Due]:
+        """The exports that were started and that nobody is at; none where exports are switched off."""
+        return self._local.exports.due() if self._local.settings.data_exports_enabled else []
+
+    def write_export(self, export_id: str, say: Callable[[str], None]) -> Outcome:
+        """Write an export to its end; `say` hears of each part."""
+
+        def progress(written: int, total: int) -> None:
+            say(f"{written} of {total} rows are written")
+
+        return self._local.exports.run(export_id, progress)
 
     def unpriced_limits(self) -> UnpricedLimits:
         """The shares without a cost above which the check alerts."""

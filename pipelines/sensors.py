@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from pipelines.jobs import load_logs
+from pipelines.jobs import load_logs, write_log_export
 from pipelines.resources import Ledger
 
 LOOKBACK_DAYS = 3
@@ -31,3 +31,20 @@ def new_gateway_logs(ledger: Ledger) -> Iterator[dg.RunRequest | dg.SkipReason]:
             yield dg.RunRequest(partition_key=day.isoformat(), run_key=f"{day.isoformat()}:{found.new_fingerprint}")
     if quiet:
         yield dg.SkipReason(f"nothing new in the last {LOOKBACK_DAYS} days")
+
+
+@dg.sensor(
+    job=write_log_export,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes an export as soon as it is started, and goes on with one whose worker died.",
+)
+def started_exports(ledger: Ledger) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run for each export that waits: anew when its worker died, and every hour while nobody could take it."""
+    due = ledger.due_exports()
+    hour = f"{ledger.now():%Y%m%dT%H}"
+    for export in due:
+        config = {"ops": {"write_export": {"config": {"export_id": export.id}}}}
+        yield dg.RunRequest(run_key=f"{export.id}:{export.wait}:{hour}", run_config=config)
+    if not due:
+        yield dg.SkipReason("no export waits")

@@ -6,7 +6,20 @@ from importlib.metadata import version
 import orjson
 import typer
 
-from api.cli import doctor, ingest, init, price_history, prices, query, reprice, sample, serve, unpriced, workspaces
+from api.cli import (
+    doctor,
+    exports,
+    ingest,
+    init,
+    price_history,
+    prices,
+    query,
+    reprice,
+    sample,
+    serve,
+    unpriced,
+    workspaces,
+)
 from api.cli.output import stderr
 from warehouse.errors import GateledgerError
 
@@ -48,7 +61,20 @@ def root(
     """Holds the options of the command itself."""
 
 
-for module in (init, workspaces, sample, ingest, query, prices, unpriced, price_history, reprice, serve, doctor):
+for module in (
+    init,
+    workspaces,
+    sample,
+    ingest,
+    query,
+    prices,
+    unpriced,
+    price_history,
+    reprice,
+    exports,
+    serve,
+    doctor,
+):
     module.register(cli)
 
 

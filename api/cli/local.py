@@ -18,6 +18,10 @@ from api.audit import KIND, Audit
 from api.client_address import Proxies
 from api.db import Database
 from api.errors import NotFound
+from api.exports.payloads import Payloads
+from api.exports.running import ExportRunner
+from api.exports.storage import ExportStorage
+from api.logs.objects import LogObjects
 from api.mail.service import Mailer
 from api.opening import open_database, ready_database
 from api.organisations.service import Bootstrap, bootstrap
@@ -68,7 +72,7 @@ class Local:
     def close(self) -> None:
         """Give back what was opened; what is asked for later is opened anew."""
         self._opened.close()
-        for part in ("database", "engine", "sources"):
+        for part in ("database", "engine", "sources", "exports"):
             self.__dict__.pop(part, None)
 
     @cached_property
@@ -133,6 +137,13 @@ class Local:
             if spool.backlog()[0]:
                 spool.drain(AuditLoader(self.engine, settings.quarantine_folder), _utc_now())
             return done
+
+    @cached_property
+    def exports(self) -> ExportRunner:
+        """What writes the exports that were started."""
+        storage = ExportStorage(self.settings, os.environ)
+        payloads = Payloads(LogObjects(self.settings.warehouse, os.environ))
+        return ExportRunner(self.settings, self.database, self.engine, storage, payloads, _utc_now)
 
     @contextmanager
     def session(self, *, writes: bool = False) -> Generator[Session]:

@@ -38,7 +38,11 @@ MODEL_CONFIGS = {
 INVITES = {"/v1/invites/{token}/accept", "/invite/{token}"}
 """Who is invited has no key yet; the token in the path is the secret."""
 
-OPEN = {"/health", "/v1/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"} | MODEL_CONFIGS | INVITES
+DOWNLOADS = {"/v1/logs/exports/{id}/file"}
+"""The signature in the query is the secret."""
+
+HEALTH = {"/health", "/v1/health", "/health/live", "/health/ready"}
+OPEN = HEALTH | {"/metrics", "/openapi.json"} | MODEL_CONFIGS | INVITES | DOWNLOADS
 """Everything that needs no key. A new entry here is a decision."""
 
 ANALYTICS = (
@@ -80,6 +84,19 @@ EXPECTED = {
     },
     ("POST", "/v1/feedback"): [{"logs.write"}, {"feedbacks.write"}],
     ("PUT", "/v1/feedback/{id}"): [{"logs.write"}, {"feedbacks.write"}],
+    **{
+        (method, f"/v1/logs/exports{path}"): [{"logs.export"}]
+        for method, path in (
+            ("POST", ""),
+            ("GET", ""),
+            ("GET", "/field-restrictions"),
+            ("GET", "/{id}"),
+            ("PUT", "/{id}"),
+            ("POST", "/{id}/start"),
+            ("POST", "/{id}/cancel"),
+            ("GET", "/{id}/download"),
+        )
+    },
     ("GET", "/v1/audit-logs"): [{"audit_logs.list"}],
     ("GET", "/v1/pricing/negotiated"): [{"negotiated_prices.list"}],
     ("POST", "/v1/pricing/negotiated"): [{"negotiated_prices.create"}],
