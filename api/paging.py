@@ -12,6 +12,8 @@ from api.errors import InvalidRequest
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 100
 _LARGEST_PAGE_NUMBER = 1_000_000_000
+_MOST_DIGITS = 20
+"""Leading zeros are allowed, but not a number so long that reading it takes time or fails."""
 
 Item = TypeVar("Item")
 
@@ -50,7 +52,7 @@ def _whole(name: str, value: str | None, default: int, largest: int) -> int:
     text = (value or "").strip()
     if not text:
         return default
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > largest:
+    if not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS or int(text) > largest:
         raise InvalidRequest(f"{name}: '{text[:40]}' is not a whole number from 0 to {largest}")
     return int(text)
 

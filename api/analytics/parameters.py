@@ -31,6 +31,7 @@ from warehouse.query.spec import (
 
 COUNT = GENERATIONS.count.name
 MOST_DIMENSIONS = 6
+_MOST_DIGITS = 20
 DIRECTIONS = ("asc", "desc")
 
 _HAVING = re.compile(rf"\s*(\w+)\s*({'|'.join(COMPARISONS)})\s*([+-]?\d+(?:\.\d+)?)\s*", re.ASCII)
@@ -155,7 +156,8 @@ def _top(query: QueryParams) -> int | None:
     text = query.get("top", "").strip()
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:20]) <= LARGEST_PAGE_SIZE:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    if not is_number or not 1 <= int(text) <= LARGEST_PAGE_SIZE:
         raise InvalidRequest(f"top: '{text[:40]}' is not a whole number from 1 to {LARGEST_PAGE_SIZE}")
     if query.get("current_page", "").strip() not in ("", "0"):
         raise InvalidRequest("top: there is one page of it; leave current_page out")

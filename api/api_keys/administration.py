@@ -71,11 +71,12 @@ def create(session: Session, caller: Principal, kind: KeyKind, wanted: NewKeyBod
 def find(session: Session, caller: Principal, key_id: str, *verbs: str, is_written: bool = False) -> ApiKey:
     """The key, when the caller may do one of the verbs with it.
 
-    Raises: NotFound, Forbidden (it is elsewhere, gone, or of a kind that the caller may not handle).
+    Raises: NotFound (also when it is another organisation's), Forbidden (it is in another workspace, gone, or of a
+    kind that the caller may not handle).
     """
     wanted = key_id.strip().lower()
     row = session.get(ApiKey, wanted, with_for_update=is_written) if is_id(wanted) else None
-    if row is None:
+    if row is None or row.organisation_id != caller.organisation_id:
         raise NotFound(f"There is no API key '{key_id[:40]}'.")
     if not reaches(caller, row):
         raise Forbidden

@@ -25,6 +25,7 @@ METHODS = ("POST", "PUT", "DELETE", "PATCH", "GET")
 """GET stands there only for tokens that were refused."""
 _TEXTS = ("uri", "request_id", "user_id", "resource_id", "client_ip")
 _HIGHEST_STATUS = 599
+_MOST_DIGITS = 20
 _TELLING = ("method", "uri", "response_status_code", "reason")
 
 
@@ -101,7 +102,7 @@ def _types(values: Iterable[str]) -> Iterable[str]:
 def _statuses(values: Iterable[str]) -> tuple[int, ...]:
     found: list[int] = []
     for value in values:
-        if not (value.isascii() and value.isdigit() and int(value[:20]) <= _HIGHEST_STATUS):
+        if not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS and int(value) <= _HIGHEST_STATUS):
             raise InvalidRequest(f"response_status_code: '{value[:40]}' is not an HTTP status from 100 to 599")
         found.append(int(value))
     return tuple(found)

@@ -113,12 +113,10 @@ def cancel(session: Session, caller: Principal, invite_id: str, now: datetime) -
 
 
 def find(session: Session, organisation_id: str, invite_id: str, *, is_written: bool = False) -> Invite:
-    """An invite of the organisation. Raises: NotFound; Forbidden when it is another one's."""
+    """An invite of the organisation. Raises: NotFound, the same for none and for another organisation's."""
     row = session.get(Invite, invite_id.strip().lower(), with_for_update=is_written)
-    if row is None:
+    if row is None or row.organisation_id != organisation_id:
         raise NotFound(f"There is no invite '{invite_id[:40]}'.")
-    if row.organisation_id != organisation_id:
-        raise Forbidden
     return row
 
 

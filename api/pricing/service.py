@@ -68,15 +68,13 @@ def end(
 ) -> Version:
     """Another version of the agreement, which holds up to `effective_to`; asked twice, the same one.
 
-    Raises: NotFound, Forbidden (it is another organisation's), InvalidRequest, Conflict (it ended earlier).
+    Raises: NotFound (also when it is another organisation's), InvalidRequest, Conflict (it ended earlier).
     """
     newest = session.scalars(
         select(kind).where(kind.agreement_id == agreement_id).order_by(kind.version.desc()).limit(1)
     ).first()
-    if newest is None:
+    if newest is None or newest.organisation_id != author.organisation_id:
         raise NotFound(f"There is no agreement '{agreement_id[:40]}'.")
-    if newest.organisation_id != author.organisation_id:
-        raise Forbidden
     moment = effective_to or author.now
     if moment < newest.effective_from:
         raise InvalidRequest(f"effective_to: {moment.isoformat()} is before {newest.effective_from.isoformat()}")

@@ -42,13 +42,11 @@ def listed(
 
 
 def find(session: Session, organisation_id: str, user_id: str) -> Person:
-    """A person of the organisation. Raises: NotFound; Forbidden for one who left or never was here."""
+    """A person of the organisation. Raises: NotFound, the same for nobody and for somebody of another organisation."""
     user = session.get(User, user_id.strip().lower())
-    if user is None:
+    place = None if user is None else place_of(session, organisation_id, user.id)
+    if user is None or place is None:
         raise NotFound(f"There is no user '{user_id[:40]}'.")
-    place = place_of(session, organisation_id, user.id)
-    if place is None:
-        raise Forbidden
     return Person(user, place)
 
 

@@ -110,6 +110,9 @@ class TestWorkspaces:
             world.put(made["id"], caller, name="stolen"),
             world.delete(made["id"], caller),
             world.client.post(f"{KEYS}/{made['id']}/rotate", headers=auth(caller)),
+        ):
+            assert error(answer, 404, "AB08") == f"There is no API key '{made['id']}'."
+        for answer in (
             world.listed(caller, workspace_id=world.workspace),
             world.make(key=caller, workspace_id=world.workspace),
             world.make(key=caller, workspace_id=world.here.first.workspace_slug),

@@ -189,7 +189,7 @@ def test_agreements_are_their_organisations_alone(client: TestClient, here: Inst
     mine, other = made(client, PRICES, PRICE), here.organisation("Other")
     theirs = auth(here.key(organisation_id=other))
     assert client.get(PRICES, headers=theirs).json()["data"] == []
-    refused(client.post(f"{PRICES}/{mine['id']}/end", json={}, headers=theirs), 403, "AB03")
+    refused(client.post(f"{PRICES}/{mine['id']}/end", json={}, headers=theirs), 404, "AB08")
     slug = here.workspace("Search").slug
     refused(client.post(PRICES, json=PRICE | {"workspace_slug": slug}, headers=theirs), 403, "AB03")
     assert listed(client, PRICES) == [mine]

@@ -80,7 +80,7 @@ def _is_fit(name: str, value: object) -> bool:
 
 def _status(response: Record) -> str:
     text = str(pick(response, *_STATUSES)).strip()
-    return text if text.isascii() and text.isdigit() and int(text[:9]) <= 999 else "200"
+    return text if text.isascii() and text.isdigit() and len(text) <= 9 and int(text) <= 999 else "200"
 
 
 def _metadata(row: RawRow, sent: Record) -> dict[str, str | list[str] | None]:

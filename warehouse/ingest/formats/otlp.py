@@ -85,7 +85,7 @@ def _with_scheme(url: str | None) -> str | None:
 def _status(attributes: Record, *, failed: bool) -> str:
     """The HTTP status, where the span tells one; else what its own status amounts to."""
     told = names.first_text(attributes, names.STATUS) or str(attributes.get("error.type") or "")
-    if told.isascii() and told.isdigit() and 100 <= int(told[:9]) <= 599:
+    if told.isascii() and told.isdigit() and len(told) <= 9 and 100 <= int(told) <= 599:
         return told
     return "500" if failed else "200"
 
