@@ -101,8 +101,9 @@ def test_the_contracts_names_are_there() -> None:
     ours = (
         "unpriced_requests priced_requests unpriced_tokens cost_low cost_high unbounded_requests avg_cost error_rate "
         "p50_latency p90_latency users user_requests requests_per_user error_codes only_provider "
-        "cache_hits simple_hits semantic_hits simple_cache_savings semantic_cache_savings unpriced_hits avg_hit_latency "
-        "avg_miss_latency rescued_by_retry rescued_by_fallback feedbacks requests_with_feedback avg_weighted_feedback"
+        "cache_hits simple_hits semantic_hits simple_cache_savings semantic_cache_savings unpriced_hits "
+        "avg_hit_latency avg_miss_latency rescued_by_retry rescued_by_fallback feedbacks "
+        "requests_with_feedback avg_weighted_feedback"
     )
     assert {*columns.split(" "), *ours.split(" ")} == {m.name for m in public_measures(GENERATIONS)}
 
