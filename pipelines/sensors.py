@@ -34,7 +34,7 @@ def new_gateway_logs(ledger: Ledger) -> Iterator[dg.RunRequest | dg.SkipReason]:
 
 
 @dg.sensor(
-    job=write_log_export,
+    job_name=write_log_export.name,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Writes an export as soon as it is started, and goes on with one whose worker died.",

@@ -52,8 +52,8 @@ def test_jobs_schedules_and_sensors() -> None:
         "maintain_warehouse_schedule": "45 * * * *",
         "api_key_upkeep": "*/5 * * * *",
     }
-    assert {sensor.name for sensor in repository.sensor_defs} == {"new_gateway_logs"}
-    assert {"load_logs", "refresh_prices", "maintain_warehouse"} <= set(repository.job_names)
+    assert {sensor.name for sensor in repository.sensor_defs} == {"new_gateway_logs", "started_exports"}
+    assert {"load_logs", "refresh_prices", "maintain_warehouse", "write_log_export"} <= set(repository.job_names)
 
 
 def test_what_writes_shares_one_pool() -> None:
