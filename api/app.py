@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from api import errors, openapi, structured_log
 from api.analytics import routes as analytics
+from api.analytics_sql import routes as analytics_sql
 from api.api_keys import routes as api_keys
 from api.audit_logs import routes as audit_logs
 from api.edge import Edge
@@ -35,6 +36,7 @@ from api.workspaces import routes as workspaces
 
 ROUTERS: tuple[Router, ...] = (
     analytics.router,
+    analytics_sql.router,
     pricing.router,
     organisations.router,
     # Before the users: /users/invites is no user.

@@ -62,6 +62,8 @@ EXPECTED = {
     ("GET", "/v1/analytics/groups/workspaces"): [{"analytics.view"}],
     ("GET", "/v1/analytics/groups/metadata/{metadataKey:path}"): [{"analytics.view"}],
     ("GET", "/v1/analytics/catalog"): [{"analytics.view"}],
+    ("POST", "/v1/analytics/query"): [{"analytics.view"}],
+    ("GET", "/v1/analytics/query/schema"): [{"analytics.view"}],
     ("GET", "/v1/analytics/groups/{groupBy}"): [{"analytics.view"}],
     ("GET", "/v1/logs/groups/{groupBy}"): [{"analytics.view"}, {"logs.list"}],
     ("POST", "/v1/ingest/generations"): [{"logs.write"}],

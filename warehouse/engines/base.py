@@ -55,6 +55,9 @@ class Limits:
     timeout_s: float = 60.0
     memory_mb: int = 4096
     rows: int | None = None
+    fenced: bool = False
+    """True for a question that a caller wrote: it runs where nothing but the datasets can be reached and nothing be
+    changed, and when it cannot be answered, that is the caller's fault (InvalidInput)."""
 
 
 @dataclass(frozen=True, slots=True)

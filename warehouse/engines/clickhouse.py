@@ -26,7 +26,7 @@ from warehouse.engines.clickhouse_arrow import from_stream, to_stream
 from warehouse.engines.clickhouse_spelling import SPELLINGS
 from warehouse.engines.clickhouse_wire import Parameters
 from warehouse.engines.turns import Turns
-from warehouse.errors import ConfigurationError, WarehouseError
+from warehouse.errors import ConfigurationError, InvalidInput, WarehouseError
 from warehouse.storage import ddl
 from warehouse.storage.ddl import ONE_SERVER, Topology
 
@@ -43,6 +43,15 @@ _SETTINGS: dict[str, Any] = {
     "output_format_arrow_low_cardinality_as_dictionary": 0,
 }
 """What makes ClickHouse's SQL mean what the lake's does."""
+_FENCE: dict[str, float | str] = {
+    "readonly": 2,
+    "allow_ddl": 0,
+    "allow_introspection_functions": 0,
+    "max_result_bytes": 256 * 1024 * 1024,
+    "timeout_overflow_mode": "throw",
+    "decimal_check_overflow": 1,
+}
+"""For a query that a caller wrote."""
 
 
 class Connection:
@@ -61,9 +70,11 @@ class Connection:
             settings |= {"max_result_rows": limits.rows, "result_overflow_mode": "throw"}
         if self._threads is not None:
             settings["max_threads"] = self._threads
+        if limits.fenced:
+            settings |= _FENCE
         tree.set("settings", [ddl.assignment(name, value) for name, value in settings.items()])
         sql = tree.sql(dialect=ddl.DIALECT)
-        with translated(self.address):
+        with translated(self.address, fenced=limits.fenced):
             return from_stream(self.client.raw_query(sql, settings=dict(parameters), fmt="ArrowStream"))
 
     def run(self, statement: exp.Expr, parameters: Parameters = _NONE) -> int | None:
@@ -198,7 +209,7 @@ class ClickHouseEngine(Engine):
         try:
             yield Connection(client, self.address, self._topology, self._threads)
             usable = True
-        except WarehouseError:
+        except (WarehouseError, InvalidInput):
             # chDB gives what a failed query had written already as the start of the next answer.
             usable = self.address.path is None
             raise
@@ -230,13 +241,13 @@ class ClickHouseEngine(Engine):
 
 
 @contextmanager
-def translated(address: Address) -> Generator[None]:
+def translated(address: Address, *, fenced: bool = False) -> Generator[None]:
     """Turns what the driver raises into our own errors."""
     try:
         yield
     except ClickHouseError as error:
         code = getattr(error, "code", None)
-        raise translate(code, str(error) if code else _reason(error), address) from error
+        raise translate(code, str(error) if code else _reason(error), address, fenced=fenced) from error
 
 
 def _open_chdb(path: str, database: str) -> Client:

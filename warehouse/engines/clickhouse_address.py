@@ -4,7 +4,14 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from warehouse.errors import ConfigurationError, GateledgerError, QueryTooLarge, WarehouseBusy, WarehouseError
+from warehouse.errors import (
+    ConfigurationError,
+    GateledgerError,
+    InvalidInput,
+    QueryTooLarge,
+    WarehouseBusy,
+    WarehouseError,
+)
 
 SCHEMES = ("clickhouse", "clickhouses", "chdb")
 HTTP_PORT, HTTPS_PORT = 8123, 8443
@@ -18,6 +25,12 @@ _REFUSED = {192, 193, 194, 516}
 _UNKNOWN_DATABASE, _UNKNOWN_TABLE, _UNKNOWN_COLUMN = 81, 60, {16, 47}
 _DENIED, _READ_ONLY, _NO_SPACE, _TABLE_READ_ONLY = 497, 164, {243, 1000}, 242
 
+_LOGICAL_ERROR, _NETWORK = 49, {209, 210, 279}
+_OURS = {None, _UNKNOWN_DATABASE, _UNKNOWN_TABLE, _DENIED, _TABLE_READ_ONLY, _LOGICAL_ERROR} | _NO_SPACE | _NETWORK
+"""What no query of a caller can be blamed for."""
+
+_SHOWN = re.compile(r"(: (while|in scope|in query)| In (scope|query)|:? ?Maybe you meant).*", re.DOTALL | re.IGNORECASE)
+"""Where a server begins to repeat the query as it was sent."""
 _SAID = re.compile(r"\A.*?DB::Exception: ", re.DOTALL)
 """What clients put before a server's own words."""
 
@@ -77,8 +90,11 @@ class AlreadyRunning(WarehouseBusy):
     """A query of the same id runs on the server already."""
 
 
-def translate(code: int | None, message: str, address: Address) -> GateledgerError:
-    """The error of ours that a ClickHouse error code means; `message` is what the server said."""
+def translate(code: int | None, message: str, address: Address, *, fenced: bool = False) -> GateledgerError:
+    """The error of ours that a ClickHouse error code means; `message` is what the server said.
+
+    When the query was a caller's own (`fenced`), what is wrong with it is the caller's fault.
+    """
     said = _SAID.sub("", message, count=1) if code else message
     said = said.split(" (version ")[0].split(" (for url ")[0].strip()
     if address.password:
@@ -91,6 +107,8 @@ def translate(code: int | None, message: str, address: Address) -> GateledgerErr
         return QueryTooLarge(f"The query passed a limit of time, memory or rows: {said}")
     if code in _REFUSED:
         return WarehouseError(f"ClickHouse at {address} refused user '{address.user}': wrong user or password.")
+    if fenced and code not in _OURS:
+        return InvalidInput(f"The query cannot be answered: {' '.join(_SHOWN.sub('', said).split())[:300]}")
     if code == _UNKNOWN_DATABASE:
         return WarehouseError(
             f"ClickHouse at {address} has no database '{address.database}'; create it or name another."

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from types import MappingProxyType
 
 import duckdb
@@ -22,10 +22,10 @@ from sqlglot import exp
 from warehouse.catalog.model import Dataset
 from warehouse.catalog.registry import DATASETS
 from warehouse.engines.base import Appended, Batch, Engine, Limits, Problem, Window, windows_of
-from warehouse.engines.duckdb_answer import read_answer
+from warehouse.engines.duckdb_answer import fault, read_answer
 from warehouse.engines.duckdb_spelling import SPELLINGS
 from warehouse.engines.turns import Turns, deadline
-from warehouse.errors import QueryTooLarge, WarehouseError
+from warehouse.errors import InvalidInput, QueryTooLarge, WarehouseError
 from warehouse.storage import lake_rewrite
 from warehouse.storage.lake_names import fingerprint, parse, schema_id
 from warehouse.storage.lake_tables import Lake, open_store
@@ -73,20 +73,11 @@ class DuckDBEngine(Engine):
         )
         self._turns = Turns(concurrency, queue)
         self._memory_mb = memory_mb
-        self._idle: deque[duckdb.DuckDBPyConnection] = deque()
-        self._database = duckdb.connect(
-            config={
-                "threads": threads,
-                "memory_limit": f"{memory_mb}MB",
-                "temp_directory": str(self._scratch / "spill"),
-                "max_temp_directory_size": f"{4 * memory_mb if spill_mb is None else spill_mb}MB",
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            }
-        )
-        # Known only once the Parquet reader is there, so not part of the configuration above.
-        self._database.execute("SET GLOBAL parquet_metadata_cache = true").fetchall()
+        self._threads = threads
+        self._spill_mb = 4 * memory_mb if spill_mb is None else spill_mb
+        self._open = _Database(threads, memory_mb, self._spill_mb, self._scratch / "spill")
+        self._fences: dict[int, _Database] = {}
+        self._fencing = Lock()
 
     def create(self, datasets: Iterable[Dataset]) -> list[str]:
         return [done for dataset in datasets for done in self.lake.table(dataset.name).create()]
@@ -106,7 +97,8 @@ class DuckDBEngine(Engine):
     def query(self, tree: exp.Query, window: Window = Window(), limits: Limits = Limits()) -> pa.Table:
         """Answer a neutral tree.
 
-        The memory limit is the one of the engine, for all its queries together: DuckDB knows no other.
+        The memory limit is the one of the engine, for all its queries together: DuckDB knows no other. Fenced queries
+        have a database of their own, with a limit for all of them.
         """
         lowered = self.lower(tree)
         with self.timed(), self._turns.turn(limits.timeout_s):
@@ -135,10 +127,23 @@ class DuckDBEngine(Engine):
         return [Problem(what, remedy) for what, remedy in self.lake.check()]
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
-        self._database.close()
+        for database in (self._open, *self._fences.values()):
+            database.close()
         self._clean()
+
+    def _database(self, limits: Limits) -> "_Database":
+        """Where a query runs. Raises: WarehouseError when the fence cannot be put up."""
+        if not limits.fenced:
+            return self._open
+        memory_mb = min(limits.memory_mb, self._memory_mb)
+        with self._fencing:
+            database = self._fences.get(memory_mb)
+            if database is None:
+                spill = self._scratch / f"spill-fenced-{memory_mb}"
+                database = _Database(self._threads, memory_mb, min(self._spill_mb, 2 * memory_mb), spill)
+                database.fence([self.lake.readable_folder, str(self._scratch)])
+                self._fences[memory_mb] = database
+            return database
 
     def _probe(self, files: Sequence[str], ids: pa.Table, dataset: Dataset) -> pa.Table:
         """The stored rows with one of the ids: `id` and `known_at`. Five times as fast as Polars over 30 files."""
@@ -152,7 +157,7 @@ class DuckDBEngine(Engine):
             .join("batch", on=exp.EQ(this=stored.copy(), expression=batch), join_type="semi")
         )
         try:
-            with self._cursor() as cursor:
+            with self._open.cursor() as cursor:
                 cursor.register("batch", ids)
                 found = cursor.sql(tree.sql(dialect=self.dialect), params=[list(files)]).to_arrow_table()
                 cursor.unregister("batch")
@@ -161,20 +166,6 @@ class DuckDBEngine(Engine):
             if _VANISHED.search(str(error)):
                 raise FileNotFoundError(str(error)) from error
             raise WarehouseError(f"the lake cannot be read: {error}") from error
-
-    @contextmanager
-    def _cursor(self) -> Generator[duckdb.DuckDBPyConnection]:
-        """A connection that nobody else uses meanwhile. The first query of a new one costs 6 ms, so they are kept."""
-        try:
-            cursor = self._idle.pop()
-        except IndexError:
-            cursor = self._database.cursor()
-        try:
-            yield cursor
-        except BaseException:
-            cursor.close()
-            raise
-        self._idle.append(cursor)
 
     def _bind(self, lowered: exp.Query, window: Window, *, fresh: bool) -> tuple[str, list[list[str]]]:
         """The SQL text, every dataset read from a list of files, and those lists as its parameters."""
@@ -214,12 +205,12 @@ class DuckDBEngine(Engine):
         return str(path)
 
     def _run(self, sql: str, lists: list[list[str]], limits: Limits, *, page: bool) -> pa.Table:
-        over = Event()
+        over, database = Event(), self._database(limits)
         try:
             with (
-                self._cursor() as cursor,
+                database.cursor() as cursor,
                 deadline(limits.timeout_s, cursor.interrupt, over),
-                _reader(cursor, sql, lists, page=page) as reader,
+                _reader(cursor, sql, lists, page=page, only_select=limits.fenced) as reader,
             ):
                 return read_answer(reader, limits.rows)
         except duckdb.InterruptException as error:
@@ -227,11 +218,66 @@ class DuckDBEngine(Engine):
                 raise WarehouseError("the query was interrupted") from error
             raise QueryTooLarge(f"the query took longer than {limits.timeout_s:g} s; narrow its window") from error
         except duckdb.OutOfMemoryException as error:
-            raise QueryTooLarge(f"the query needs more than {self._memory_mb} MB; narrow its window") from error
+            raise QueryTooLarge(f"the query needs more than {database.memory_mb} MB; narrow its window") from error
         except duckdb.IOException:
             raise
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowInvalid) as error:
+            if limits.fenced and not isinstance(error, duckdb.InternalError | duckdb.FatalException):
+                raise InvalidInput(fault(str(error))) from None
+            if isinstance(error, duckdb.FatalException):
+                self._fences.pop(database.memory_mb, None)  # it answers nothing any more; the next query gets another
             raise WarehouseError(f"DuckDB cannot answer: {error}") from error
+
+
+class _Database:
+    """An in-memory database and the connections to it that nobody uses at the moment."""
+
+    def __init__(self, threads: int, memory_mb: int, spill_mb: int, spill: Path) -> None:
+        self.memory_mb = memory_mb
+        self._idle: deque[duckdb.DuckDBPyConnection] = deque()
+        self._database = duckdb.connect(
+            config={
+                "threads": threads,
+                "memory_limit": f"{memory_mb}MB",
+                "temp_directory": str(spill),
+                "max_temp_directory_size": f"{spill_mb}MB",
+                "python_enable_replacements": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+        )
+        # Known only once the Parquet reader is there, so not part of the configuration above.
+        self._database.execute("SET GLOBAL parquet_metadata_cache = true").fetchall()
+
+    def fence(self, folders: Sequence[str]) -> None:
+        """From now on only files of these folders can be reached, and no setting be changed."""
+        listed = exp.Array(expressions=[exp.Literal.string(folder) for folder in folders])
+        for name, value in (
+            ("allowed_directories", listed),
+            ("enable_external_access", exp.false()),
+            ("lock_configuration", exp.true()),
+        ):
+            item = exp.SetItem(this=exp.EQ(this=exp.column(name), expression=value))
+            self._database.execute(exp.Set(expressions=[item]).sql(dialect="duckdb")).fetchall()
+
+    @contextmanager
+    def cursor(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """A connection that nobody else uses meanwhile. The first query of a new one costs 6 ms, so they are kept."""
+        try:
+            cursor = self._idle.pop()
+        except IndexError:
+            cursor = self._database.cursor()
+        try:
+            yield cursor
+        except BaseException:
+            cursor.close()
+            raise
+        self._idle.append(cursor)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+        self._database.close()
 
 
 def _is_page(tree: exp.Query) -> bool:
@@ -241,7 +287,11 @@ def _is_page(tree: exp.Query) -> bool:
     return isinstance(most, exp.Literal) and not most.is_string and int(most.name) <= _PAGE_ROWS
 
 
-def _reader(cursor: duckdb.DuckDBPyConnection, sql: str, lists: list[list[str]], *, page: bool) -> pa.RecordBatchReader:
+def _reader(
+    cursor: duckdb.DuckDBPyConnection, sql: str, lists: list[list[str]], *, page: bool, only_select: bool
+) -> pa.RecordBatchReader:
+    if only_select and [each.type for each in cursor.extract_statements(sql)] != [duckdb.StatementType.SELECT]:
+        raise InvalidInput("Only one SELECT is allowed.")
     if not page:
         return cursor.sql(sql, params=lists).to_arrow_reader(_CHUNK_ROWS)
     # A relation is planned twice, first for its columns: a quarter of the time of a small tenant's question. This way

@@ -1,9 +1,12 @@
 """DuckDB's answers in the types every engine gives."""
 
+import re
+
 import pyarrow as pa
 
 from warehouse.errors import QueryTooLarge
 
+_POINTED_AT = re.compile(r"\s*(LINE \d+:|Candidate |Possible solutions|\* ).*", re.DOTALL)
 _UTC = pa.timestamp("us", tz="UTC")
 
 
@@ -17,6 +20,11 @@ def read_answer(reader: pa.RecordBatchReader, most_rows: int | None) -> pa.Table
             raise QueryTooLarge(f"the answer has more than {most_rows} rows; narrow it or ask page by page")
         batches.append(batch)
     return _neutral(pa.Table.from_batches(batches, reader.schema))
+
+
+def fault(said: str) -> str:
+    """What DuckDB says is wrong with a caller's query, without the SQL that it was made into."""
+    return f"The query cannot be answered: {' '.join(_POINTED_AT.sub('', said).split())[:300]}"
 
 
 def _neutral(answer: pa.Table) -> pa.Table:

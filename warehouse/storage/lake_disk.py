@@ -107,6 +107,10 @@ class DiskStore(LakeStore):
         prefix = f"{self._root}/{table}/"
         return [prefix + path for path in paths]
 
+    @property
+    def readable_folder(self) -> str:
+        return str(self._root)
+
     def sync_entries(self, table: str, first: int, last: int) -> None:
         log = self._log(table)
         try:

@@ -110,6 +110,10 @@ class ObjectStore(LakeStore):
         prefix = f"{self._cache}/"
         return [prefix + name for name in names]
 
+    @property
+    def readable_folder(self) -> str:
+        return str(self._cache)
+
     def sync_entries(self, table: str, first: int, last: int) -> None:
         """Nothing to do: a put is durable once it is answered."""
 

@@ -65,6 +65,11 @@ class LakeStore(ABC):
     def readable(self, table: str, paths: Sequence[str]) -> list[str]:
         """Local paths under which the data files can be read. Raises: FileNotFoundError."""
 
+    @property
+    @abstractmethod
+    def readable_folder(self) -> str:
+        """The local folder below which all paths of `readable` lie."""
+
     @abstractmethod
     def sync_entries(self, table: str, first: int, last: int) -> None:
         """Make the log entries of these versions survive a power loss."""

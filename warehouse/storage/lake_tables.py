@@ -35,6 +35,11 @@ class Lake:
         self._store = store
         self._tables = {name: LakeTable(store, dataset, look_up) for name, dataset in datasets.items()}
 
+    @property
+    def readable_folder(self) -> str:
+        """The local folder below which the files that queries read lie."""
+        return self._store.readable_folder
+
     def table(self, name: str) -> LakeTable:
         """The table of a dataset. Raises: KeyError."""
         return self._tables[name]
