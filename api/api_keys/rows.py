@@ -18,7 +18,8 @@ class ApiKey(Base):
         # A key cannot point at a workspace of another organisation.
         ForeignKeyConstraint(["organisation_id", "workspace_id"], ["workspaces.organisation_id", "workspaces.id"]),
         Index(None, "organisation_id", "created_at"),
-        # Lists count and page by these alone: everything that a list asks for is in them.
+        # Lists count by the first, which is half as long to walk, and page by the others: all they ask for is in them.
+        Index("ix_api_keys_counted", "organisation_id", "deleted_at"),
         Index("ix_api_keys_listed", "organisation_id", "deleted_at", "created_at", "id", "type"),
         Index(
             "ix_api_keys_listed_in_workspace",

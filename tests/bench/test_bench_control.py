@@ -11,12 +11,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from sqlalchemy import insert
@@ -33,8 +34,8 @@ CONNECTIONS, RATIO = 16, 10
 
 
 @contextmanager
-def server(app: str, home: Path) -> Iterator[int]:
-    """The port of an app of `tests.factories.noop` on one worker."""
+def server(app: str, home: Path) -> Generator[tuple[int, psutil.Process]]:
+    """The port and the process of an app of `tests.factories.noop` on one worker."""
     port = free_port()
     command = [
         *(sys.executable, "-m", "uvicorn", "--factory", f"tests.factories.noop:{app}"),
@@ -52,18 +53,22 @@ def server(app: str, home: Path) -> Iterator[int]:
                 break
             except httpx.TransportError:
                 time.sleep(0.05)
-        yield port
+        yield port, psutil.Process(process.pid)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def load(port: int, path: str, key: str, seconds: float) -> dict[str, float]:
+def load(worker: tuple[int, psutil.Process], path: str, key: str, seconds: float) -> dict[str, float]:
+    """What the client saw, and `per_cpu_s`: requests per second of processor time that the worker took."""
+    port, process = worker
+    before = sum(process.cpu_times()[:2])
     command = [sys.executable, "-m", "tests.factories.load", str(port), path, key, str(seconds), str(CONNECTIONS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    return {**found, "per_cpu_s": found["requests"] / max(sum(process.cpu_times()[:2]) - before, 0.01)}
 
 
 def test_an_authenticated_request_that_does_nothing(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
@@ -75,16 +80,22 @@ def test_an_authenticated_request_that_does_nothing(benchmark: BenchmarkFixture,
         "own key": "/v1/api-keys/self",
     }
     rates: dict[str, list[float]] = {name: [] for name in paths}
+    per_cpu_s: dict[str, list[float]] = {name: [] for name in paths}
     with installed(tmp_path) as here, ExitStack() as stack:
-        ports = {app: stack.enter_context(server(app, tmp_path)) for app in ("bare", "gated")}
+        workers = {app: stack.enter_context(server(app, tmp_path)) for app in ("bare", "gated")}
         for _ in range(rounds):
             for name, path in paths.items():
-                found = load(ports["bare" if name == "bare" else "gated"], path, here.admin_key, seconds)
+                found = load(workers["bare" if name == "bare" else "gated"], path, here.admin_key, seconds)
                 rates[name].append(found["requests_per_s"])
-        benchmark.pedantic(lambda: load(ports["gated"], "/v1/noop", here.admin_key, 0.2), rounds=1)
+                per_cpu_s[name].append(found["per_cpu_s"])
+        benchmark.pedantic(lambda: load(workers["gated"], "/v1/noop", here.admin_key, 0.2), rounds=1)
     best = {name: max(found) for name, found in rates.items()}
     told = ", ".join(f"{name} {rate:,.0f}/s (1/{best['bare'] / rate:.1f})" for name, rate in best.items())
     print(f"\nGET with a known key, one worker, {CONNECTIONS} connections: {told}")
+    at_most = {name: max(found) for name, found in per_cpu_s.items()}
+    print("per second of the worker's own processor: " + ", ".join(f"{n} {rate:,.0f}" for n, rate in at_most.items()))
+    # What a worker can do with a processor of its own, however busy the machine is.
+    assert not benchmark.enabled or at_most["gate"] >= TARGET_PER_S
     # A machine that is busy with something else slows both sides: there the ratio has to hold.
     assert not benchmark.enabled or best["gate"] >= min(TARGET_PER_S, best["bare"] / RATIO)
 

@@ -1,6 +1,7 @@
 """A client that asks the same thing over and over: `python -m tests.factories.load PORT PATH KEY SECONDS CONNECTIONS`.
 
-Prints JSON: requests per second and latencies. One answer is awaited per connection before the next question.
+Prints JSON: requests in all, and requests per second and latencies once warm. One answer is awaited per connection
+before the next question.
 """
 
 import asyncio
@@ -72,6 +73,7 @@ async def measured(port: int, path: str, key: str, seconds: float, connections: 
     if any(one.refused for one in asking):
         raise RuntimeError(f"{path} was refused")
     return {
+        "requests": sum(len(one.latencies) for one in asking),
         "requests_per_s": len(counted) / took,
         "p50_ms": counted[len(counted) // 2] * 1000,
         "p99_ms": counted[int(len(counted) * 0.99)] * 1000,

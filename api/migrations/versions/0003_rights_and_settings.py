@@ -72,6 +72,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 LISTED = ("deleted_at", "created_at", "id", "type")
 COVERING: dict[str, tuple[str, ...]] = {
+    "ix_api_keys_counted": ("organisation_id", "deleted_at"),
     "ix_api_keys_listed": ("organisation_id", *LISTED),
     "ix_api_keys_listed_in_workspace": ("workspace_id", "organisation_id", *LISTED),
 }
