@@ -25,6 +25,8 @@ from warehouse.pricing.negotiated import Overlay
 from warehouse.settings import CostPolicy
 from warehouse.storage.tables import arrow_schema
 
+_PROVIDER = "ai_org"
+
 
 @dataclass(frozen=True)
 class Priced:
@@ -59,6 +61,14 @@ class Pricing:
     book: PriceBook
     policy: CostPolicy
     overlay: Overlay | None = None
+
+    def prepare(self, read: Read) -> bool:
+        """Have the book read the prices of these rows before a batch waits for them; False where rows name none."""
+        frame = None if read.piece is None else read.piece.frame
+        if frame is None or _PROVIDER not in frame.columns:
+            return False
+        self.book.shelves(frame[_PROVIDER].drop_nulls().unique().to_list())
+        return True
 
 
 def make_batch(

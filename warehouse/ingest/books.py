@@ -15,15 +15,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
-import pyarrow as pa
+import polars as pl
 from sqlglot import exp
 
 from warehouse.catalog.functions import call, column, text
 from warehouse.catalog.operations import BATCHES
 from warehouse.catalog.registry import dataset
 from warehouse.engines.base import Batch, Engine, Window
+from warehouse.ingest.batching import to_arrow
 from warehouse.ingest.disk import fsync_folder, try_lock
-from warehouse.storage.tables import arrow_schema
 
 _SUFFIX = ".open.ndjson"
 
@@ -151,7 +151,6 @@ class Books:
 
 def append_entries(engine: Engine, entries: Sequence[Entry]) -> None:
     """Returns once the entries are durable; one that is there already stays as it is."""
-    schema = arrow_schema(BATCHES)
     rows = [
         {
             "organisation_id": entry.intent.organisation_id,
@@ -172,7 +171,7 @@ def append_entries(engine: Engine, entries: Sequence[Entry]) -> None:
         for entry in entries
     ]
     names = _hash("entries", *(entry.id for entry in entries))
-    engine.append(BATCHES, pa.Table.from_pylist(rows, schema=schema), Batch(names))
+    engine.append(BATCHES, to_arrow(pl.DataFrame(rows), BATCHES), Batch(names))
 
 
 def find_entries(engine: Engine, ids: Sequence[str], at: datetime) -> list[dict[str, Any]]:

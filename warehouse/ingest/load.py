@@ -157,6 +157,7 @@ class _Run:
         self._reasons: Counter[str] = Counter()
         self._unbooked = 0
         self._bytes_read = 0
+        self._is_prepared = False
 
     def load(
         self,
@@ -177,6 +178,8 @@ class _Run:
             try:
                 with Background(Job(sources, self._options.format, options, self._count_bytes)) as background:
                     for read in (read for slab in background.slabs() for read in slab):
+                        # While the rest of the first batch is read, nothing else is to be done.
+                        self._is_prepared = self._is_prepared or self._pricing.prepare(read)
                         held.add(read)
                         if held.rows >= self._options.batch_rows or held.size >= _BATCH_BYTES:
                             self._commit(held.take(), storing, on_committed)

@@ -78,7 +78,7 @@ def _places(lists: pl.Series, is_new: Sequence[pl.Series]) -> tuple[pl.Series, p
     for number, mask in enumerate(new):
         places[at[mask]] = kept + number * height + np.flatnonzero(mask)
         at = at + mask
-    return pl.Series(places), pa.array(ends)
+    return pl.Series(places), pl.Series(ends).to_arrow()  # Arrow would import pandas to look at NumPy's
 
 
 def _gathered(lists: pl.Series, more: Sequence[pl.Series], places: pl.Series, ends: pa.Array) -> pl.Series:

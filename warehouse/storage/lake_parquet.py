@@ -112,7 +112,7 @@ def layout(
 
 def picked(rows: pa.Table, numbers: pa.Array) -> pa.Table:
     """The rows with these numbers, not copied where they follow each other."""
-    wanted = numbers.to_numpy()
+    wanted = pl.Series(numbers).to_numpy()  # Arrow's own way would import pandas first
     if len(wanted) and np.array_equal(wanted, np.arange(wanted[0], wanted[0] + len(wanted))):
         return rows.slice(int(wanted[0]), len(wanted))
     return rows.take(numbers)
