@@ -17,6 +17,8 @@ LONGEST_BODY_BYTES = 1 << 20
 """Larger bodies are described, not kept."""
 LONGEST_TEXT = 16_384
 """Characters of a masked text that are kept."""
+MOST_FIELDS = 1000
+"""Parameters of a query or fields of a form that are kept."""
 _DEEPEST = 60
 _FORM = "application/x-www-form-urlencoded"
 
@@ -109,8 +111,10 @@ def masked_headers(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def masked_query(query: bytes) -> dict[str, object]:
-    """Query parameters by name without their secrets; repeated ones become lists."""
-    return _by_name(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000))
+    """Query parameters by name without their secrets; repeated ones become lists. Of very many, the first are kept."""
+    # Not the parser's own limit: it raises, and what was called must be recorded however many parameters it had.
+    first = b"&".join(query.split(b"&", MOST_FIELDS)[:MOST_FIELDS])
+    return _by_name(parse_qsl(first.decode("latin-1"), keep_blank_values=True))
 
 
 def masked_body(content: bytes, size: int, content_type: str) -> str | None:
@@ -212,7 +216,7 @@ def _header(value: str) -> str:
 
 
 def _form(content: bytes) -> dict[str, object]:
-    pairs = parse_qsl(content.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=1000)
+    pairs = parse_qsl(content.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=MOST_FIELDS)
     return _by_name(pairs)
 
 

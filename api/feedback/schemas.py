@@ -30,10 +30,11 @@ def _as_object(value: object) -> object:
 
 Metadata = Annotated[dict[str, Any] | None, BeforeValidator(_as_object)]
 Value = Annotated[int, BeforeValidator(_as_number), Field(ge=-10, le=10, description="Score from -10 to 10.")]
+# The limits stand within: the check for infinity fails on null.
 Weight = Annotated[
-    float | None,
+    Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None,
     BeforeValidator(_as_number),
-    Field(ge=0, le=1, allow_inf_nan=False, description="From 0 to 1; 1 when a new feedback has none."),
+    Field(description="From 0 to 1; 1 when a new feedback has none."),
 ]
 TraceId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024)]
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
-from pydantic import AwareDatetime
 
 from api.analytics import instants
 from api.analytics.selection import listed
@@ -14,6 +13,7 @@ from api.pricing import rendering, reserved, service, unpriced
 from api.pricing.rows import NegotiatedPriceVersion, ReservationVersion
 from api.pricing.schemas import (
     End,
+    Instant,
     NegotiatedPriceAnswer,
     NewNegotiatedPrice,
     NewReservation,
@@ -34,8 +34,8 @@ router = Router("pricing")
 Id = Annotated[str, Path(max_length=36, description="Id of the agreement.")]
 OnePage = Annotated[Page, paged()]
 Text = Annotated[str | None, Query(max_length=255)]
-KnownAt = Annotated[AwareDatetime | None, Query(description="As it was known at that instant.")]
-EffectiveAt = Annotated[AwareDatetime | None, Query(description="Only what holds at that instant.")]
+KnownAt = Annotated[Instant | None, Query(description="As it was known at that instant.")]
+EffectiveAt = Annotated[Instant | None, Query(description="Only what holds at that instant.")]
 Since = Annotated[str | None, Query(alias=instants.MIN, description="First instant, included; a date is its start.")]
 Until = Annotated[str | None, Query(alias=instants.MAX, description="Last instant, included; a date is its end.")]
 Zone = Annotated[str | None, Query(alias=instants.ZONE, description="IANA zone of what has no offset.")]

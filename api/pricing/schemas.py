@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     AwareDatetime,
     BaseModel,
@@ -15,11 +16,13 @@ from pydantic import (
     model_validator,
 )
 
+from api.limits.schemas import in_utc
 from warehouse.pricing.applies import Target
 from warehouse.pricing.reservations import Period
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 LARGEST_AMOUNT_CENTS = 10**12
+Instant = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 
 class _Strict(BaseModel):
@@ -45,8 +48,8 @@ class _Dated(_Strict):
     workspace_slug: Name | None = Field(default=None, description="Slug or UUID; without it, all workspaces.")
     applies_to: AppliesTo
     model: Name | None = Field(default=None, description="Without it, every model.")
-    effective_from: AwareDatetime | None = Field(default=None, description="First instant; default: now.")
-    effective_to: AwareDatetime | None = Field(default=None, description="First instant at which it no longer holds.")
+    effective_from: Instant | None = Field(default=None, description="First instant; default: now.")
+    effective_to: Instant | None = Field(default=None, description="First instant at which it no longer holds.")
 
 
 class NewNegotiatedPrice(_Dated):
@@ -96,7 +99,7 @@ class NewReservation(_Dated):
 class End(_Strict):
     """When an agreement no longer holds."""
 
-    effective_to: AwareDatetime | None = Field(default=None, description="Default: now. The start withdraws it.")
+    effective_to: Instant | None = Field(default=None, description="Default: now. The start withdraws it.")
 
 
 class _Version(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from api.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from api.errors import Conflict, InvalidRequest, NotFound
 from api.identifiers import new_id
 from api.paging import Page
 from api.pricing.rows import NegotiatedPriceVersion, ReservationVersion
