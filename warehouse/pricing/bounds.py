@@ -7,15 +7,17 @@ from 0 to the dearest of all. Where the usage itself is unknown there is no uppe
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 
+import numpy as np
 import polars as pl
 
+from warehouse.pricing.amounts import Mask, Whole
 from warehouse.pricing.book import PriceBook, UnpricedReason
-from warehouse.pricing.cells import NOTHING, Cell
+from warehouse.pricing.cells import Cell
 from warehouse.pricing.columnar import costs
+from warehouse.pricing.distinct import Index, numbered
 from warehouse.pricing.envelopes import Envelope, envelope
-from warehouse.pricing.extras import ROW, TARIFF, units_of
+from warehouse.pricing.extras import ROW
 from warehouse.pricing.tariff import Facets, Tariff
 
 BOUNDED = (
@@ -30,52 +32,39 @@ _CELL = "#cell"
 
 
 def bounds(
-    rows: pl.DataFrame, known: pl.Series, cells: Sequence[Cell], units: pl.DataFrame | None, book: PriceBook
-) -> pl.DataFrame:
-    """`cost_low` and `cost_high` of each row: the cost itself where it is known.
+    counts: pl.DataFrame,
+    cell: Index,
+    reasons: pl.Series,
+    cells: Sequence[Cell],
+    units: pl.DataFrame | None,
+    book: PriceBook,
+) -> tuple[tuple[Whole, Mask | None], tuple[Whole, Mask | None]]:
+    """What rows without a cost cost at least and at most, and where that is known.
 
-    Shape: `rows` has the bucket columns, `unpriced_reason` and `#cell`, the index of each row's cell; `known` is the
-        cost, null where there is none; `units` are what rows used beside (see `used_units`).
-    Units: cents.
+    Shape: the bucket columns of these rows, the index of each one's cell, and why it has no cost; `units` are what
+        they used beside (see `used_units`).
     """
-    if not known.null_count():
-        return pl.DataFrame({"cost_low": known, "cost_high": known})
-    unknown = known.is_null()
-    low, high = _priced(rows.filter(unknown), cells, units_of(units, unknown), book)
-    places = unknown.arg_true()
-    return pl.DataFrame(
-        {
-            "cost_low": known.clone().scatter(places, low.fill_null(Decimal(0))),
-            "cost_high": known.clone().scatter(places, high),
-        }
-    )
-
-
-def _priced(
-    rows: pl.DataFrame, cells: Sequence[Cell], units: pl.DataFrame | None, book: PriceBook
-) -> tuple[pl.Series, pl.Series]:
-    """What rows without a price cost at least and at most; null where there is no telling."""
-    keys = rows.select(_CELL, pl.col("unpriced_reason").is_in(_NAMES).fill_null(value=False).alias("#bounded"))
-    has_units = pl.repeat(value=False, n=rows.height, eager=True)
-    has_units = has_units if units is None else has_units.scatter(units[ROW], values=True)
-    keys = keys.with_columns(has_units.alias("#has_units"))
-    table = keys.unique(maintain_order=True)
+    keys = pl.DataFrame([pl.Series(_CELL, cell), reasons.is_in(_NAMES).fill_null(value=False).alias("#bounded")])
+    has_units = np.zeros(counts.height, dtype=np.bool_)
+    if units is not None:
+        has_units[units[ROW].to_numpy()] = True
+    keys = keys.with_columns(pl.Series("#has_units", has_units))
+    number, table = numbered(keys)
     lows: list[Tariff] = []
     highs: list[Tariff] = []
-    numbers: list[tuple[int | None, int | None]] = []
-    for index, is_bounded, uses_units in table.iter_rows():
+    places: list[tuple[int, int]] = []
+    for index, is_bounded, uses_units in table:
         low, high = _envelope_of(cells[index], book, has_units=uses_units) if is_bounded else (None, None)
         lows.extend([low] if low else [])
         highs.extend([high] if high else [])
-        numbers.append((len(lows) - 1 if low else None, len(highs) - 1 if high else None))
-    places = pl.DataFrame(numbers, schema={"#low": pl.UInt32, "#high": pl.UInt32}, orient="row")
-    placed = keys.join(table.hstack(places), on=keys.columns, how="left", maintain_order="left")
-    counts = rows.select(pl.exclude(_CELL, "unpriced_reason"))
-    low, high = (
-        costs(placed.select(pl.col(name).alias(TARIFF)).hstack(counts), tariffs or [NOTHING], units, apart=False)
-        for name, tariffs in (("#low", lows), ("#high", highs))
+        places.append((len(lows) - 1 if low else -1, len(highs) - 1 if high else -1))
+    of_low, of_high = np.array(places, dtype=np.intp).reshape(-1, 2).T
+    least, most = (
+        costs(counts, of.take(number), tariffs, units, apart=False)
+        for of, tariffs in ((of_low, lows), (of_high, highs))
     )
-    return low["computed_cost"], high["computed_cost"]
+    low = least.total if least.known is None else np.where(least.known, least.total, 0)
+    return (low, None), (most.total, most.known)
 
 
 def _envelope_of(cell: Cell, book: PriceBook, *, has_units: bool) -> Envelope:

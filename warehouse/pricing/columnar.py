@@ -5,25 +5,28 @@ whole numbers of 10^-digits cents, in Int64 where all prices fit 12 digits and n
 row is rounded once. Rows that could overflow are found by a float estimate first and left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
 
+from warehouse.pricing.amounts import Amounts, Whole
+from warehouse.pricing.distinct import Index
 from warehouse.pricing.extras import QUANTITY, RATE, ROW, TARIFF, rated_units, units_of
 from warehouse.pricing.formula import EXACT
 from warehouse.pricing.reference import COST_DIGITS
 from warehouse.pricing.tariff import CONSTANT, Tariff, decimals, whole
 from warehouse.pricing.units import BY_COLUMN, COST_COLUMNS, OTHER_COST, QUANTITIES, QUANTITY_DIGITS, UNIT_NAME_COLUMN
 
-MONEY = pl.Decimal(18, COST_DIGITS)
 UNITS = UNIT_NAME_COLUMN
 """Optional column: the names of the additional units that a request used, beside `units.quantity`."""
 _NONE = Tariff({}, Decimal(0), (), {})
 _LIMIT = 10 ** (18 - COST_DIGITS)
 """Cents that no longer fit DECIMAL(18,12)."""
 _CLEARLY_TOO_LARGE = _LIMIT * 1.5
+_TOTAL = "#total"
 _UNITS_COST, _UNITS_ESTIMATE = "#units_cost", "#units_estimate"
 _MOST_DIGITS = 31
 """Decimals that still leave room in Int128 for every cost below the limit."""
@@ -40,36 +43,108 @@ class _Scale:
 
 
 def costs(
-    frame: pl.DataFrame, tariffs: Sequence[Tariff], units: pl.DataFrame | None = None, *, apart: bool = True
-) -> pl.DataFrame:
-    """All cost columns (where they are told `apart`) and `computed_cost`, in cents.
+    counts: pl.DataFrame,
+    tariff: Index,
+    tariffs: Sequence[Tariff],
+    units: pl.DataFrame | None = None,
+    *,
+    apart: bool = True,
+) -> Amounts:
+    """What each row costs in all, and (where they are told `apart`) in each cost column.
 
-    All are null for rows without a tariff or with too large a cost. Shape: one row per row of `frame`, which has bucket
-    columns (Int64; an absent one is empty) and `#tariff`; none is negative where there is a tariff. `units` are what
-    the rows used beside (see `used_units`).
+    Not known for rows without a tariff or with too large a cost. Shape: `counts` has bucket columns (Int64; an absent
+    one is empty), `tariff` the index of each row's tariff, -1 for none; no count is negative where there is a tariff.
+    `units` are what the rows used beside (see `used_units`).
     """
-    rated = None if units is None else rated_units(units, frame[TARIFF], tariffs)
+    rated = None if units is None else rated_units(units, tariff, tariffs)
     rated = None if rated is None else rated.filter(pl.col(RATE).is_not_null(), pl.col(QUANTITY) > 0)
-    fine = [index for index, tariff in enumerate(tariffs) if _is_fine(tariff)]
-    wide = frame[TARIFF].is_in(fine).fill_null(value=False) if fine else None
+    fine = np.array([*map(_is_fine, tariffs), False])  # the last one stands for no tariff
+    wide = fine.take(tariff) if fine.any() else None
     extra: pl.DataFrame | None = None
     if rated is not None and rated.height:
         sums = _summed(rated)
         extra, fine_sums = sums.filter(pl.col(_UNITS_COST).is_not_null()), sums.filter(pl.col(_UNITS_COST).is_null())
         if fine_sums.height:
-            wide = pl.repeat(value=False, n=frame.height, eager=True) if wide is None else wide
-            wide = wide.scatter(fine_sums[ROW], values=True)
-    if wide is None or not wide.any():
-        return _costs(frame, tariffs, extra=extra, apart=apart)
+            wide = np.zeros(counts.height, dtype=np.bool_) if wide is None else wide
+            wide[fine_sums[ROW].to_numpy()] = True
+    at = np.flatnonzero(wide) if wide is not None else np.array([], dtype=np.intp)
+    if not at.size:
+        return _plain_costs(counts, tariff, tariffs, extra, apart=apart)
     # Few rows need wide numbers; the others need not pay for them.
-    exact = _costs(frame.filter(wide), tariffs, units_of(rated, wide), apart=apart)
-    if exact.height == frame.height:
-        return exact
-    narrow = frame.with_columns(pl.when(~wide).then(TARIFF).alias(TARIFF))
-    kept = [_NONE if index in fine else tariff for index, tariff in enumerate(tariffs)]
-    plain = _costs(narrow, kept, extra=extra, apart=apart)
-    rows = wide.arg_true()
-    return plain.with_columns(column.scatter(rows, exact[column.name]) for column in plain.iter_columns())
+    exact = _costs(_placed(counts[pl.Series(at)], tariff[at]), tariffs, units_of(rated, at), apart=apart)
+    narrow = tariff.copy()
+    narrow[at] = -1
+    kept = [_NONE if is_fine else one for one, is_fine in zip(tariffs, fine[:-1], strict=True)]
+    return _merged(_plain_costs(counts, narrow, kept, extra, apart=apart), at, exact)
+
+
+def _merged(amounts: Amounts, at: Index, others: Amounts) -> Amounts:
+    """The amounts with those of the rows `at` from others."""
+    size = amounts.total.size
+    parts = {name: amounts.parts.get(name, _nothing(size)) for name in (*amounts.parts, *others.parts)}
+    for name, part in parts.items():
+        part[at] = others.parts.get(name, 0)
+    amounts.total[at] = others.total
+    known = np.ones(size, dtype=np.bool_) if amounts.known is None else amounts.known
+    known[at] = True if others.known is None else others.known
+    return Amounts(parts, amounts.total, known)
+
+
+def _nothing(size: int) -> Whole:
+    return np.zeros(size, dtype=np.int64)
+
+
+def _plain_costs(
+    counts: pl.DataFrame, tariff: Index, tariffs: Sequence[Tariff], extra: pl.DataFrame | None, *, apart: bool
+) -> Amounts:
+    """Costs by tariffs that fit 64 bits; `extra` is (row, cost) of additional units."""
+    used = _used(counts, tariffs)
+    scale = _scale(counts.select(used), tariffs, used, None, extra)
+    if scale.guarded or scale.dtype is not pl.Int64:
+        return _costs(_placed(counts, tariff), tariffs, extra=extra, apart=apart)
+    parts: dict[str, Whole] = {}
+
+    def add(name: str, amounts: Whole) -> None:
+        name = name if apart else _TOTAL
+        parts[name] = np.add(parts[name], amounts, out=parts[name]) if name in parts else amounts
+
+    for name in used:
+        amounts = _rates(tariffs, name).take(tariff)
+        np.multiply(amounts, counts[name].fill_null(0).to_numpy(), out=amounts)
+        add(BY_COLUMN[name].cost_column, amounts)
+    if any(one.constant for one in tariffs):
+        add(OTHER_COST, _rates(tariffs, CONSTANT).take(tariff))
+    if extra is not None:
+        amounts = _nothing(counts.height)
+        amounts[extra[ROW].to_numpy()] = extra[_UNITS_COST].to_numpy()
+        add(OTHER_COST, amounts)
+    total = parts.pop(_TOTAL, None)
+    known = tariff >= 0
+    return Amounts(parts, total if total is not None else _total(parts, counts.height), None if known.all() else known)
+
+
+def _used(counts: pl.DataFrame, tariffs: Sequence[Tariff]) -> list[str]:
+    """The columns that cost anything."""
+    return [q.column for q in QUANTITIES if q.column in counts.columns and any(q.column in t.rates for t in tariffs)]
+
+
+def _rates(tariffs: Sequence[Tariff], column: str) -> Whole:
+    """What each tariff takes, as a whole number; nothing for -1, the last."""
+    return np.array([*(tariff.whole(column, COST_DIGITS) for tariff in tariffs), 0], dtype=np.int64)
+
+
+def _total(parts: Mapping[str, Whole], size: int) -> Whole:
+    amounts = list(parts.values())
+    total = amounts[0].copy() if len(amounts) == 1 else _nothing(size) if not amounts else amounts[0] + amounts[1]
+    for more in amounts[2:]:
+        np.add(total, more, out=total)
+    return total
+
+
+def _placed(counts: pl.DataFrame, tariff: Index) -> pl.DataFrame:
+    """Counts with the index of their tariff as a column, null for none."""
+    index = pl.Series(TARIFF, tariff)
+    return counts.with_columns(pl.select(pl.when(index >= 0).then(index).cast(pl.UInt32)).to_series().alias(TARIFF))
 
 
 def _is_fine(tariff: Tariff) -> bool:
@@ -105,12 +180,12 @@ def _costs(
     *,
     extra: pl.DataFrame | None = None,
     apart: bool,
-) -> pl.DataFrame:
+) -> Amounts:
     """Costs of all rows at one scale.
 
     `units` are (row, quantity, rate) of additional units that cost something; or `extra` is (row, cost) of them.
     """
-    used = [q.column for q in QUANTITIES if q.column in frame.columns and any(q.column in t.rates for t in tariffs)]
+    used = _used(frame, tariffs)
     multiplied = {name for tariff in tariffs for term in tariff.products for name in term.variables}
     absent = [pl.lit(0, dtype=pl.Int64).alias(name) for name in sorted(multiplied - set(frame.columns))]
     frame = frame.with_columns(absent) if absent else frame
@@ -153,57 +228,46 @@ def _parts(tariffs: Sequence[Tariff], used: Sequence[str], scale: _Scale, *, wit
     return {name: _sum(parts) for name, parts in found.items() if parts}
 
 
-def _settled(rows: pl.DataFrame, parts: dict[str, pl.Expr], scale: _Scale, *, apart: bool) -> pl.DataFrame:
-    """Whole numbers → money, with their sum. The sum is rounded once; parts are cut, the dearest takes the rest."""
+def _settled(rows: pl.DataFrame, parts: dict[str, pl.Expr], scale: _Scale, *, apart: bool) -> Amounts:
+    """Whole numbers with their sum. The sum is rounded once; parts are cut, the dearest takes the rest."""
     rounded = scale.digits > COST_DIGITS
-    nothing = _nothing(rows[TARIFF])
     if not parts:
-        whole_numbers = pl.DataFrame({"computed_cost": nothing.cast(scale.dtype)})
-    elif apart or rounded:
+        known = rows[TARIFF].is_not_null().to_numpy()
+        return Amounts({}, _nothing(rows.height), known)
+    if apart or rounded:
         whole_numbers = rows.select(part.alias(name) for name, part in parts.items())
-        whole_numbers = whole_numbers.with_columns(_sum([pl.col(name) for name in parts]).alias("computed_cost"))
+        whole_numbers = whole_numbers.with_columns(_sum([pl.col(name) for name in parts]).alias(_TOTAL))
     else:
-        whole_numbers = rows.select(_sum(list(parts.values())).alias("computed_cost"))
+        whole_numbers = rows.select(_sum(list(parts.values())).alias(_TOTAL))
     if rounded:
         whole_numbers = _rounded(whole_numbers, scale)
-    if scale.guarded or rounded:
-        fits = pl.col("computed_cost") < _LIMIT * 10**COST_DIGITS
-        whole_numbers = whole_numbers.select(pl.when(fits).then(name).alias(name) for name in whole_numbers.columns)
-        nothing = _nothing(whole_numbers["computed_cost"])
-    money = whole_numbers.select(pl.all().cast(pl.Int128).reinterpret(dtype=MONEY))
-    # What no tariff bills costs the same nothing: one column under several names.
-    names = (*COST_COLUMNS, "computed_cost") if apart else ("computed_cost",)
-    free = nothing.cast(pl.Int128).reinterpret(dtype=MONEY)
-    return pl.DataFrame([money[name] if name in money.columns else free.alias(name) for name in names])
-
-
-def _nothing(known: pl.Series) -> pl.Series:
-    """0 where something is known, null elsewhere."""
-    if not known.null_count():
-        return pl.zeros(known.len(), dtype=pl.Int64, eager=True)
-    return pl.select(pl.when(pl.lit(known).is_not_null()).then(pl.lit(0, dtype=pl.Int64))).to_series()
+    fits = pl.col(_TOTAL) < _LIMIT * 10**COST_DIGITS
+    whole_numbers = whole_numbers.select(pl.when(fits).then(name).alias(name) for name in whole_numbers.columns)
+    known = whole_numbers[_TOTAL].is_not_null().to_numpy()
+    amounts = {one.name: one.fill_null(0).cast(pl.Int64).to_numpy(writable=True) for one in whole_numbers}
+    return Amounts({name: amounts[name] for name in parts if apart}, amounts[_TOTAL], known)
 
 
 def _rounded(parts: pl.DataFrame, scale: _Scale) -> pl.DataFrame:
     """Finer whole numbers at the digits of money."""
-    names = [name for name in parts.columns if name != "computed_cost"]
+    names = [name for name in parts.columns if name != _TOTAL]
     if not names:
-        return parts.select(_half_even(pl.col("computed_cost"), _power(scale)))
+        return parts.select(_half_even(pl.col(_TOTAL), _power(scale)))
     dearest = pl.concat_list(names).list.arg_max().alias("#dearest")
     cut = [pl.col(name) // _power(scale) for name in names]
-    whole_numbers = parts.select(*cut, dearest, _half_even(pl.col("computed_cost"), _power(scale)))
-    rest = pl.col("computed_cost") - _sum([pl.col(name) for name in names])
+    whole_numbers = parts.select(*cut, dearest, _half_even(pl.col(_TOTAL), _power(scale)))
+    rest = pl.col(_TOTAL) - _sum([pl.col(name) for name in names])
     settled = (
         (pl.col(name) + pl.when(pl.col("#dearest") == index).then(rest).otherwise(0)).alias(name)
         for index, name in enumerate(names)
     )
-    return whole_numbers.select(*settled, "computed_cost")
+    return whole_numbers.select(*settled, _TOTAL)
 
 
 def _half_even(value: pl.Expr, power: pl.Expr) -> pl.Expr:
     quotient, rest = value // power, value % power
     up = (rest * 2 > power) | ((rest * 2 == power) & (quotient % 2 == 1))
-    return (quotient + up.cast(pl.Int128)).alias("computed_cost")
+    return (quotient + up.cast(pl.Int128)).alias(_TOTAL)
 
 
 def _power(scale: _Scale) -> pl.Expr:

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
+from warehouse.pricing.amounts import Mask
+from warehouse.pricing.distinct import Index
 from warehouse.pricing.tariff import Tariff
 from warehouse.pricing.units import QUANTITY_DIGITS, UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN, is_meter
 
@@ -21,40 +24,41 @@ def used_units(frame: pl.DataFrame) -> pl.DataFrame | None:
     if UNIT_NAME_COLUMN not in frame.columns:
         return None
     columns = (UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN)
-    has_any = (frame[UNIT_NAME_COLUMN].list.len() > 0).fill_null(value=False)
-    if not has_any.any():
+    if not frame[UNIT_NAME_COLUMN].explode(empty_as_null=False, keep_nulls=False).len():
         return None
+    has_any = (frame[UNIT_NAME_COLUMN].list.len() > 0).fill_null(value=False)
     places = has_any.arg_true().cast(pl.UInt32).alias(ROW)
     flat = frame.select(columns).filter(has_any).with_columns(places).explode(*columns, empty_as_null=False)
     quantity = pl.col(UNIT_QUANTITY_COLUMN).cast(_DECIMAL).to_physical().cast(pl.Int64)
     return flat.select(ROW, pl.col(UNIT_NAME_COLUMN).alias(UNIT), quantity.alias(QUANTITY))
 
 
-def units_of(units: pl.DataFrame | None, rows: pl.Series) -> pl.DataFrame | None:
-    """The units of the rows for which `rows` is true, numbered among those; None where they used none."""
-    if units is None:
+def units_of(units: pl.DataFrame | None, at: Index) -> pl.DataFrame | None:
+    """The units of the rows `at` (ascending), numbered among those; None where they used none."""
+    if units is None or not at.size:
         return None
-    places = (rows.cum_sum() - 1).cast(pl.UInt32, strict=False)
-    kept = units.filter(rows.gather(units[ROW]))
-    return kept.with_columns(places.gather(kept[ROW]).alias(ROW)) if kept.height else None
+    rows = units[ROW].to_numpy()
+    places = np.searchsorted(at, rows)
+    found = at.take(places, mode="clip") == rows
+    if not found.any():
+        return None
+    return units.with_columns(pl.Series(ROW, places.astype(np.uint32))).filter(pl.Series(found))
 
 
-def rated_units(units: pl.DataFrame, tariff: pl.Series, tariffs: Sequence[Tariff]) -> pl.DataFrame:
+def rated_units(units: pl.DataFrame, tariff: Index, tariffs: Sequence[Tariff]) -> pl.DataFrame:
     """Each unit of a row with a tariff: row, unit, quantity, and rate as text, perhaps none.
 
-    Shape: `tariff` is the index of each row's tariff, null for a row without one.
+    Shape: `tariff` is the index of each row's tariff, -1 for a row without one.
     """
-    placed = units.with_columns(tariff.gather(units[ROW]).alias(TARIFF)).filter(pl.col(TARIFF).is_not_null())
+    placed = units.with_columns(pl.Series(TARIFF, tariff[units[ROW].to_numpy()])).filter(pl.col(TARIFF) >= 0)
     reached = placed[TARIFF].unique().to_list()
     priced = [(index, unit, str(rate)) for index in reached for unit, rate in tariffs[index].units.items()]
-    schema = {TARIFF: tariff.dtype, UNIT: pl.String(), RATE: pl.String()}
+    schema = {TARIFF: pl.Int64(), UNIT: pl.String(), RATE: pl.String()}
     rates = pl.DataFrame(priced, schema=schema, orient="row")
     return placed.join(rates, on=[TARIFF, UNIT], how="left").drop(TARIFF)
 
 
-def metered(
-    units: pl.DataFrame | None, tariff: pl.Series, tariffs: Sequence[Tariff]
-) -> tuple[pl.Series, pl.Series] | None:
+def metered(units: pl.DataFrame | None, tariff: Index, tariffs: Sequence[Tariff]) -> tuple[Mask, Mask] | None:
     """Per row, whether it used a priced unit that models are sold by, and whether an unpriced one; None where no row
     used any such.
 
@@ -67,7 +71,8 @@ def metered(
     if meters.is_empty():
         return None
     meters = rated_units(meters, tariff, tariffs)
-    is_priced = meters[RATE].is_not_null()
-    blank = pl.repeat(value=False, n=tariff.len(), dtype=pl.Boolean, eager=True)
-    counted, uncounted = meters.filter(is_priced)[ROW].unique(), meters.filter(~is_priced)[ROW].unique()
-    return blank.clone().scatter(counted, values=True), blank.scatter(uncounted, values=True)
+    rows, is_priced = meters[ROW].to_numpy(), meters[RATE].is_not_null().to_numpy()
+    counted, uncounted = np.zeros(tariff.size, dtype=np.bool_), np.zeros(tariff.size, dtype=np.bool_)
+    counted[rows[is_priced]] = True
+    uncounted[rows[~is_priced]] = True
+    return counted, uncounted
