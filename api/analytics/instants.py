@@ -12,9 +12,9 @@ _LOST_PLUS = re.compile(r"(?P<time>.*:\S*) (?P<offset>\d\d:?\d\d)")
 """A `+` that was sent without percent-encoding arrives as a space."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LAST_MOMENT = time(23, 59, 59, 999_999)
-_EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
-"""What is asked beyond is taken to these: people write the ends of the calendar for "always", and a question needs room
-on both sides of its time."""
+_LATEST = datetime(9998, 12, 31, tzinfo=UTC)
+"""What is asked beyond is taken to this: people write the end of the calendar for "always", and a question needs room
+after its time."""
 
 
 def parse_range(since: str | None, until: str | None, zone: str | None) -> tuple[datetime, datetime]:
@@ -79,4 +79,4 @@ def _instant(name: str, value: datetime | date, of_day: time, assumed: tzinfo) -
         found = (moment if moment.tzinfo else moment.replace(tzinfo=assumed)).astimezone(UTC)
     except OverflowError:
         raise InvalidRequest(f"{name}: {value.isoformat()} is outside the years 1 to 9999") from None
-    return min(max(found, _EARLIEST), _LATEST)
+    return min(found, _LATEST)

@@ -77,7 +77,10 @@ def _listed(query: QueryParams, name: str) -> tuple[str, ...]:
 def _window(query: QueryParams, now: datetime) -> Window:
     since, until = query.get("start_time", "").strip(), query.get("end_time", "").strip()
     end = instants.parse_instant("end_time", until) if until else now
-    start = instants.parse_start("start_time", since) if since else end - DEFAULT_SPAN
+    try:
+        start = instants.parse_start("start_time", since) if since else end - DEFAULT_SPAN
+    except OverflowError:
+        raise InvalidRequest(f"end_time: {until} is too early") from None
     if start > end:
         raise InvalidRequest(f"start_time ({since}) is after end_time ({until or 'now'})")
     return Window(start, end)
