@@ -107,7 +107,8 @@ class FolderStore(LogStore):
         waiting = iter(objects)
         with ThreadPoolExecutor(_SYNCS_AT_ONCE, "log-store-sync") as pool:
             while some := tuple(islice(waiting, _FILES_AT_ONCE)):
-                files = {str(self._file(path)): data for path, data in some}
+                # Backwards, so that of two for one path the first stays.
+                files = {str(self._file(path)): data for path, data in reversed(some)}
                 try:
                     changed = self._folders_of(files)
                     shares = [tuple(islice(files.items(), n, None, _SYNCS_AT_ONCE)) for n in range(_SYNCS_AT_ONCE)]
