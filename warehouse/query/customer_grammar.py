@@ -137,6 +137,27 @@ def check(root: exp.Expr) -> exp.Query:
     return root
 
 
+def check_written_out(tree: exp.Query) -> None:
+    """Nothing, when a query whose columns have been written out under their tables is still what is allowed.
+
+    Raises: InvalidInput for a name that stands for a whole row, or for nothing.
+    """
+    for node in tree.walk():
+        if isinstance(node, exp.Coalesce):
+            continue  # what USING is written out as
+        if isinstance(node, exp.TableColumn):
+            raise refused(node, "the name of a view is no column; name a column of it")
+        if isinstance(node, exp.Column) and not node.table and not _is_of_answer(node):
+            raise refused(node, "there is no such column")
+        _check_node(node)
+
+
+def _is_of_answer(node: exp.Column) -> bool:
+    """True for a name of the answer's own columns, which ORDER BY may use."""
+    order = node.find_ancestor(exp.Order, exp.Query)
+    return isinstance(order, exp.Order) and node.name in getattr(order.parent, "named_selects", ())
+
+
 def refused(node: exp.Expr, why: str) -> InvalidInput:
     """The error that shows the part of the query that is refused."""
     written = " ".join(node.sql(dialect=DIALECT, comments=False).replace(PREFIX, "").split())
@@ -215,7 +236,9 @@ def _problems(node: exp.Expr) -> Iterator[str]:
             yield "DISTINCT is not allowed here"
         case exp.DataType() if node.this not in TYPES or (node.expressions and node.this is not exp.DType.DECIMAL):
             yield f"this type is not allowed; allowed: {', '.join(sorted(set(TYPES.values())))}"
-        case exp.Limit() | exp.Offset() if not _is_whole(node.expression):
+        case exp.Select() if not node.expressions:
+            yield "SELECT names at least one column"
+        case exp.Limit() | exp.Offset() if not _is_whole(node.expression) or node.expression.is_string:
             yield "a whole number is required"
         case exp.If() if not isinstance(node.parent, exp.Case):
             yield "IF is not allowed; write CASE WHEN … THEN … ELSE … END"

@@ -25,7 +25,7 @@ from warehouse.engines.base import Engine, Limits, Window, scan
 from warehouse.errors import InvalidInput, UnknownName
 from warehouse.query import conditions
 from warehouse.query.customer_functions import AS_LIST, PREFIX, spelled
-from warehouse.query.customer_grammar import DIALECT, check, check_text, parse, refused
+from warehouse.query.customer_grammar import DIALECT, check, check_text, check_written_out, parse, refused
 from warehouse.query.scope import TenantScope
 
 Value = str | int | float | bool | None | Sequence[str | int | float | bool]
@@ -105,6 +105,7 @@ def compile_customer(query: CustomerQuery) -> tuple[exp.Query, list[str]]:
     _Names().resolve(tree, {})
     _check_growth(tree)
     tree = _qualified(tree)
+    check_written_out(tree)
     names = [written.get(name, name) for name in tree.named_selects]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
