@@ -25,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api.written import EVERY_ORGANISATION
+from warehouse.errors import ConfigurationError
 
 logger = logging.getLogger("api.shared_cache")
 
@@ -48,6 +49,17 @@ class _Envelope(msgspec.Struct, frozen=True, array_like=True):
     organisation_id: str
     mark: int
     content: bytes
+
+
+def reach(url: str) -> None:
+    """Nothing, when Redis answers. Raises: ConfigurationError that names no password."""
+    client: redis.Redis = redis.Redis.from_url(url, socket_timeout=_PAUSE_S, socket_connect_timeout=_PAUSE_S)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        raise ConfigurationError(f"REDIS_URL: {type(error).__name__}: {error}") from error
+    finally:
+        client.close()
 
 
 class SharedCache:

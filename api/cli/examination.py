@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 from api.cli.local import Local
 from api.cli.serve import dagster_home
+from api.mail.settings import MailSwitch
+from api.mail.transport import NotDelivered, Transport
+from api.shared_cache import reach
 from warehouse.catalog.registry import DATASETS
 from warehouse.errors import GateledgerError
 from warehouse.query.checks import freshness
@@ -34,11 +37,14 @@ def examine(local: Local) -> Iterator[Finding]:
     for what, look in (
         ("home", _home),
         ("database", _database),
+        ("database TLS", _database_tls),
         ("organisation", _organisation),
         ("warehouse", _warehouse),
         ("rows", _rows),
         ("log store", _log_store),
         ("prices", _prices),
+        ("Redis", _redis),
+        ("mail", _mail),
         ("Dagster", _dagster),
         ("optional packages", _optional),
     ):
@@ -65,6 +71,34 @@ def _home(local: Local) -> tuple[Status, str]:
 def _database(local: Local) -> tuple[Status, str]:
     local.prepare_database()
     return "ok", f"{local.database.url.render_as_string(hide_password=True)} answers, its schema is current"
+
+
+def _database_tls(local: Local) -> tuple[Status, str]:
+    settings = local.settings.database
+    if local.database.url.drivername == "sqlite":
+        return "ok", "a file needs none"
+    if settings.tls.mode is None:
+        return "missing", "DB_SSL is not set; the URL and the driver decide whether TLS is spoken"
+    return "ok", f"DB_SSL={settings.tls.mode}"
+
+
+def _redis(local: Local) -> tuple[Status, str]:
+    url = local.settings.redis.resolved_url()
+    if url is None:
+        return "missing", "REDIS_URL is not set; each worker remembers for itself, for less than a second"
+    reach(url)
+    return "ok", f"{_without_password(url)} answers"
+
+
+def _mail(local: Local) -> tuple[Status, str]:
+    settings = local.settings.mail
+    if settings.switch is MailSwitch.OFF:
+        return "missing", "SMTP_MAIL is not ON; invites and alerts are told by the API alone"
+    try:
+        Transport(settings).reach()
+    except NotDelivered as error:
+        return "failed", f"{settings.host}:{settings.port}: {error}"
+    return "ok", f"{settings.host}:{settings.port} takes mail from {settings.sender}"
 
 
 def _organisation(local: Local) -> tuple[Status, str]:

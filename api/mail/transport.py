@@ -41,6 +41,14 @@ class Transport:
         except (smtplib.SMTPException, OSError) as error:
             raise NotDelivered(f"{type(error).__name__}: {error}", is_final=False) from error
 
+    def reach(self) -> None:
+        """Nothing, when the server takes mail from us. Raises: NotDelivered."""
+        try:
+            with self._connection() as server:
+                server.noop()
+        except (smtplib.SMTPException, OSError) as error:
+            raise NotDelivered(f"{type(error).__name__}: {error}", is_final=False) from error
+
     @contextmanager
     def _connection(self) -> Generator[smtplib.SMTP]:
         settings = self._settings

@@ -165,7 +165,8 @@ def test_before_init_every_command_says_what_to_do(cli: Cli) -> None:
 def test_the_doctor_sees_what_is_missing(cli: Cli) -> None:
     before = {finding["what"]: finding["status"] for finding in cli.json("doctor")["findings"]}
     assert before["organisation"] == "missing"
-    assert before["prices"] == "ok"
+    assert before["prices"] == before["database TLS"] == "ok"
+    assert before["mail"] == before["Redis"] == "missing"
     cli.json("init")
     after = {finding["what"]: finding for finding in cli.json("doctor")["findings"]}
     assert after["organisation"]["status"] == "ok"
