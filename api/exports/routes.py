@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from api.analytics.rendering import instant
 from api.dependencies import Caller, Db, Now, Parts
-from api.errors import NotFound
+from api.errors import ErrorAnswer, NotFound
 from api.exports import downloads, rendering, service
 from api.exports.downloads import Signed
 from api.exports.rows import Export, Status
@@ -40,7 +40,9 @@ router = Router("exports")
 EXPORT = needs("logs.export")
 _PIECE_BYTES = 1 << 20
 _FEATURE: dict[str, Any] = {"permission": EXPORT, "feature": Feature.DATA_EXPORTS}
-_ABSENT: dict[int | str, dict[str, Any]] = {404: {"description": "AB08: there is no such export."}}
+_ABSENT: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "AB08: there is no such export."}
+}
 
 Id = Annotated[str, Path(max_length=255, description="Id of the export.")]
 WorkspaceId = Annotated[str | None, Query(max_length=255, description="UUID or slug; only for organisation keys.")]

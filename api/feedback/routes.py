@@ -7,7 +7,7 @@ from fastapi import Depends, Path, Request
 from pydantic import TypeAdapter, ValidationError
 
 from api.dependencies import Caller, Db, Now, Parts
-from api.errors import InvalidRequest, describe
+from api.errors import ErrorAnswer, InvalidRequest, describe
 from api.feedback import service
 from api.feedback.schemas import MOST_FEEDBACKS, ChangedFeedback, FeedbackSaved, NewFeedback
 from api.permissions import KeyKind, needs
@@ -73,7 +73,7 @@ def create_feedback(given: Given, caller: Caller, session: Db, parts: Parts, now
     operation_id="update_feedback",
     summary="Change the score, weight or metadata of a feedback",
     response_model=FeedbackSaved,
-    responses={404: {"description": "AB08: there is no such feedback."}},
+    responses={404: {"model": ErrorAnswer, "description": "AB08: there is no such feedback."}},
     audited=False,
 )
 def update_feedback(

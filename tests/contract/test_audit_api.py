@@ -29,8 +29,11 @@ NOT_AUDITED = {
     ("POST", "/v1/otel/v1/logs"),
     ("POST", "/v1/logs/otel/v1/traces"),
     ("POST", "/v1/logs/otel/v1/logs"),
+    ("POST", "/v1/feedback"),
+    ("PUT", "/v1/feedback/{id}"),
+    ("POST", "/v1/analytics/query"),
 }
-"""What gateways send: records, not changes. A new entry here is a decision."""
+"""What gateways and applications send, and a question: records, not changes. A new entry here is a decision."""
 
 CONTRACT_FIELDS = {
     "timestamp", "method", "uri", "request_id", "request_body", "query_params", "request_headers", "user_id",

@@ -15,6 +15,7 @@ from api import errors
 from api.app import ROUTERS
 from api.edge import Edge
 from api.errors import Code
+from api.permissions import KeyKind
 from tests.factories.app import Installation, auth, installed, serving
 from warehouse.errors import InvalidInput, QueryTooLarge, UnknownName, WarehouseBusy, WarehouseError
 
@@ -144,9 +145,10 @@ def test_errors_of_the_framework_have_the_shape_too(
     "path", sorted({route.path for router in ROUTERS for route in router.declared if route.large_body})
 )
 def test_a_body_over_the_limit_is_refused_before_it_is_read(client: TestClient, here: Installation, path: str) -> None:
+    key = here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=here.first.workspace_id)
     big = b'[{"a":"' + b"x" * 4000 + b'"}]'
     for content in (big, iter([big[:2000], big[2000:]])):
-        answer = client.post(path, content=content, headers=auth(here.admin_key))
+        answer = client.post(path, content=content, headers=auth(key))
         assert answer.status_code == 413
         assert assert_shape(answer.json())[0] == "AB01"
 

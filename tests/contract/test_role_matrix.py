@@ -42,15 +42,25 @@ class Person:
         role = self.workspace_role
         return frozenset(scope for scope in EVERY_SCOPE if role == "admin" or allowed(scope, role, dict(settings)))
 
+    def sees_logs(self, settings: Mapping[str, bool]) -> bool:
+        """Whether it sees anything of a log: what was asked and answered, or the facts about it."""
+        if self.organisation_role == "owner" or self.workspace_role == "admin":
+            return True
+        who = "organisationAdmins" if self.organisation_role == "admin" else f"{self.workspace_role}s"
+        return settings[f"{who}ViewLogs"] or settings[f"{who}ViewLogMetadata"]
+
     def passes(self, route: Declared, settings: Mapping[str, bool]) -> bool:
         """Whether the gate of a route lets it through."""
         own = self.scopes(settings)
         kinds = route.permission.kinds
         if route.path.startswith("/v1/logs/groups/") and "analytics.view" not in own:
             return False  # analytics by another name: a right to logs opens it for a key, not for a role
+        if own and route.path in ONE_LOG and not self.sees_logs(settings):
+            return False  # a right to write logs opens one for a key, not for a role that may see none
         return KeyKind.WORKSPACE_USER in kinds and any(needed <= own for needed in route.permission.alternatives)
 
 
+ONE_LOG = ("/v1/logs/{id}", "/v1/generations/{id}")
 OWNER, ADMIN, OUTSIDER = Person("owner"), Person("admin"), Person("member")
 WORKSPACE_ADMIN, MANAGER, MEMBER = (Person("member", role) for role in ("admin", "manager", "member"))
 PEOPLE = (OWNER, ADMIN, OUTSIDER, WORKSPACE_ADMIN, MANAGER, MEMBER)
