@@ -62,6 +62,7 @@ def test_every_neutral_function_is_spelled_and_means_what_the_catalog_says(engin
     )
     midnight, january = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 1, 31, 10, 0, 0, 250_000, UTC)
     nothing = exp.cast(exp.Null(), "BIGINT")
+    first_day = call("GL_INSTANT", text("2026-03-01 00:00:00.000"))
     wanted: dict[str, tuple[exp.Expr, object]] = {
         "GL_COUNT": (call("GL_COUNT"), ROWS),
         "GL_COUNT_IF": (call("GL_COUNT_IF", odd), sum(t % 2 for t in times)),
@@ -80,7 +81,7 @@ def test_every_neutral_function_is_spelled_and_means_what_the_catalog_says(engin
         "GL_BUCKET": (call("GL_MIN", call("GL_BUCKET", "created_at", 900)), midnight),
         "GL_DAY": (call("GL_MAX", call("GL_DAY", "created_at")), date(2026, 3, 3)),
         "GL_INSTANT": (call("GL_MAX", call("GL_INSTANT", text("2026-01-31 10:00:00.250"))), january),
-        "GL_STEPS": (call("GL_MAX", call("GL_STEPS", "created_at", call("GL_INSTANT", text("2026-03-01 00:00:00.000")), 86_400_000)), 2),
+        "GL_STEPS": (call("GL_MAX", call("GL_STEPS", "created_at", first_day, 86_400_000)), 2),
         "GL_RATIO of 0": (call("GL_RATIO", call("GL_COUNT"), exp.Literal.number(0)), None),
         "GL_SUM_INT of nothing": (call("GL_SUM_INT", nothing), 0),
         "GL_SUM_MONEY of nothing": (call("GL_SUM_MONEY", "reported_cost"), None),
