@@ -282,7 +282,7 @@ class TestKeysThatDoNotCount:
                 times["now"] = NOW + timedelta(seconds=5)
                 self.assert_refused(client, GUARDED[0], key)
 
-    @pytest.mark.parametrize("change", [{"status": "expired"}, {"status": "revoked"}, {"deleted_at": NOW}])
+    @pytest.mark.parametrize("change", [{"status": "expired"}, {"deleted_at": NOW}])
     def test_a_key_that_was_taken_away(
         self, client: TestClient, here: Installation, groups: Declared, change: dict[str, object]
     ) -> None:

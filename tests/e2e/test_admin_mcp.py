@@ -72,7 +72,7 @@ def test_users(world: World) -> None:
     assert [one["id"] for one in world.call("list_all_users", role="admin")["users"]] == [user]
     assert [one["id"] for one in world.call("list_all_users", email=seen["email"])["users"]] == [user]
     world.call("delete_user", user_id=gone)
-    world.refused("get_user", DENIED, user_id=gone)
+    world.refused("get_user", f"There is no user '{gone}'", user_id=gone)
     absent = str(uuid4())
     world.refused("get_user", f"There is no user '{absent}'", user_id=absent)
     owner = world.call("list_all_users", role="owner")["users"][0]["id"]

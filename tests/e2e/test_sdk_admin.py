@@ -8,7 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from portkey_ai import Portkey
-from portkey_ai.api_resources.exceptions import APIStatusError, BadRequestError, ConflictError, PermissionDeniedError
+from portkey_ai.api_resources.exceptions import (
+    APIStatusError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 
 from tests.factories.app import Installation, installed
 from tests.factories.server import LiveServer, live_server
@@ -101,7 +107,7 @@ def test_invites_and_users(world: World) -> None:
     with pytest.raises(BadRequestError, match="the user is 'admin' already"):
         users.update(user_id=user.id, role="admin")
     users.delete(user_id=user.id)
-    with pytest.raises(PermissionDeniedError):
+    with pytest.raises(NotFoundError):
         users.retrieve(user_id=user.id)
     key = joined["api_keys"][0]["key"]
     refused = httpx.get(f"{world.server.url}/v1/pricing/unpriced", headers={"x-portkey-api-key": key})
