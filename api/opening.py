@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from api.db import Database
+from api.exports.rows import DOWNLOADS
 from api.migrations import upgrade
 from api.organisations.rows import InstallationMark
 from api.settings import ApiSettings
@@ -31,26 +32,27 @@ def ready_database(settings: ApiSettings, opened: ExitStack, now: datetime) -> t
     """
     database = open_database(settings, opened)
     upgrade(database)
+    _kept_secret(database, DOWNLOADS, now)
     url = settings.redis.resolved_url()
     if url is None:
         return database, None
-    shared = SharedCache(url, _signing_key(database, now))
+    shared = SharedCache(url, bytes.fromhex(_kept_secret(database, _SIGNING_KEY, now)))
     opened.callback(shared.close)
     database.watchers.append(shared)
     return database, shared
 
 
-def _signing_key(database: Database, now: datetime) -> bytes:
-    """A key that all processes of this installation have and nobody else; made once, whoever races."""
-    known = select(InstallationMark.value).where(InstallationMark.name == _SIGNING_KEY)
+def _kept_secret(database: Database, name: str, now: datetime) -> str:
+    """What all processes of this installation know and nobody else, as hex; made once, whoever races."""
+    known = select(InstallationMark.value).where(InstallationMark.name == name)
     with database.transaction(writes=False) as session:
         found = session.scalar(known)
     if found is None:
         with database.transaction() as session:
             try:
                 with session.begin_nested():
-                    session.add(InstallationMark(name=_SIGNING_KEY, value=secrets.token_hex(32), created_at=now))
+                    session.add(InstallationMark(name=name, value=secrets.token_hex(32), created_at=now))
             except IntegrityError:
                 pass
             found = session.scalars(known).one()
-    return bytes.fromhex(found)
+    return found

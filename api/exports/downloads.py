@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from api.errors import Forbidden
-from api.exports.rows import DOWNLOADS, Export, Secret
+from api.exports.rows import DOWNLOADS, Export
+from api.organisations.rows import InstallationMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def check(session: Session, export_id: str, signed: Signed, now: datetime) -> No
 
 
 def _secret(session: Session) -> str:
-    return session.get_one(Secret, DOWNLOADS).value
+    return session.get_one(InstallationMark, DOWNLOADS).value
 
 
 def _signature(secret: str, export_id: str, run: int, expires: int) -> str:

@@ -1,4 +1,4 @@
-"""Exports of logs: what is asked for, how far the work is, and who is at it; and the secret that signs downloads."""
+"""Exports of logs: what is asked for, how far the work is, and who is at it."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -70,12 +70,3 @@ class Export(Base):
     last_updated_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-
-
-class Secret(Base):
-    """A secret of this installation, made when its table was."""
-
-    __tablename__ = "installation_secrets"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    value: Mapped[str] = mapped_column(String(255))

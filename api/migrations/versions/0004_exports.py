@@ -1,6 +1,4 @@
-"""Exports of logs, and the installation's own secrets: the first one signs download URLs."""
-
-import secrets
+"""Exports of logs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -56,15 +54,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_exports_organisation_id_created_at"), "exports", ["organisation_id", "created_at"])
     op.create_index(op.f("ix_exports_status"), "exports", ["status"])
-    made = op.create_table(
-        "installation_secrets",
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("value", sa.String(length=255), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_installation_secrets")),
-    )
-    op.bulk_insert(made, [{"name": "export_downloads", "value": secrets.token_urlsafe(48)}])
 
 
 def downgrade() -> None:
-    op.drop_table("installation_secrets")
     op.drop_table("exports")
