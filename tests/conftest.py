@@ -6,16 +6,26 @@ from tests.factories import databases
 
 ANSWERED_BY_THE_WAREHOUSE = frozenset(
     {
+        "test_analytics_query_api",
         "test_api_ingest",
+        "test_api_tenancy",
         "test_error_shape",
         "test_graphs_api",
+        "test_logs_and_traces",
+        "test_logs_api",
+        "test_logs_kept",
         "test_model_configs",
         "test_openapi",
+        "test_otel_api",
+        "test_permissions",
         "test_price_chain_ingest",
         "test_sdk_analytics",
+        "test_sdk_logs",
+        "test_traces_api",
     }
 )
-"""Modules that make an installation, but in which the relational database does next to nothing."""
+"""Modules that make an installation, but in which the relational database does next to nothing, or nothing that
+`test_role_matrix` does not have it do too."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
