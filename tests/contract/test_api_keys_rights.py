@@ -273,6 +273,7 @@ class TestPeople:
     def test_settings_take_it_away(self, world: World) -> None:
         manager = self.person(world, "careful@acme.example", "manager", managersWriteApiKeys=False)
         member = self.person(world, "blind@acme.example", "member", membersViewApiKeys=False)
+        world.made("workspace/service", scopes=["logs.list"])
         with world.here.database.transaction() as session:
             for caller, kind in ((manager, USER), (manager, SERVICE)):
                 with pytest.raises(Forbidden):
