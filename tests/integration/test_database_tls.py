@@ -18,7 +18,7 @@ from api.db import Database
 from tests.factories import private_mariadb, private_postgres
 from tests.factories.certificates import Authority
 from tests.factories.gateway import free_port
-from tests.factories.parts import needed
+from tests.factories.parts import lacking, needed
 from tests.factories.private_servers import PASSWORD, USER, Server, given_to, server_user, shared
 from warehouse.errors import ConfigurationError
 
@@ -166,7 +166,7 @@ class TestRefused:
     @pytest.mark.parametrize("mode", ["VERIFY_CA", "VERIFY_IDENTITY"])
     def test_an_authority_that_the_machine_does_not_know(self, place: Place, mode: str) -> None:
         if not Path(ssl.get_default_verify_paths().openssl_cafile).exists():
-            pytest.skip("this machine has no file of trusted authorities")
+            lacking("this machine has no file of trusted authorities")
         assert "not signed by an authority we trust" in refusal(place.open(mode))
 
     @pytest.mark.parametrize("mode", ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY", "Amazon RDS"])

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from sqlglot import exp
 
+from tests.factories.parts import lacking
 from tests.integration import lake_worker as worker
 from tests.integration.lake_processes import total
 from warehouse.catalog.functions import call, column
@@ -38,9 +39,7 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], capture_output=True)
     if mounted.returncode:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"cannot mount a small disk: {mounted.stderr.decode()}")
-        pytest.skip(f"a small disk needs the right to mount one: {mounted.stderr.decode().strip()}")
+        lacking(f"a small disk needs the right to mount one: {mounted.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from tests.factories import rows
-from tests.factories.engines import OPENERS, lake_engine
-from tests.factories.gateway import PartMissing
+from tests.factories.engines import lake_engine
+from tests.factories.loaded import loaded
 from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Column, Kind
@@ -222,13 +222,8 @@ def test_the_engines_agree(tmp_path: Path) -> None:
     feedbacks = rows.feedbacks(4, generations, 200)
     answers: list[list[Any]] = []
     for name in ("lake", "clickhouse"):
-        try:
-            with OPENERS[name](tmp_path / name) as engine:
-                engine.append(GENERATIONS, generations, Batch("g"))
-                engine.append(FEEDBACKS, feedbacks, Batch("f"))
-                answers.append([_lines(engine, sql) for sql in QUESTIONS])
-        except PartMissing as missing:
-            pytest.skip(str(missing))
+        with loaded(name, tmp_path / name, generations, feedbacks) as engine:
+            answers.append([_lines(engine, sql) for sql in QUESTIONS])
     for sql, ours, theirs in zip(QUESTIONS, *answers, strict=True):
         assert len(ours) == len(theirs), sql
         for left, right in zip(ours, theirs, strict=True):
