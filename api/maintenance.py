@@ -1,12 +1,11 @@
-"""A thread that keeps the warehouse tidy while the API runs, in whichever worker gets the lease."""
+"""What keeps the warehouse tidy while the API runs, in whichever worker gets the lease."""
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Self
 
+from api.background import Background
 from warehouse.engines.base import Engine
 from warehouse.ingest.audit import forget_old
 from warehouse.ingest.disk import lease
@@ -18,40 +17,25 @@ STOP_WITHIN_S = 5.0
 
 
 class Maintenance:
-    """Runs from `with` to its end: compacts, checkpoints, sweeps and forgets every `interval_s` seconds.
+    """Compacts, checkpoints, sweeps and forgets what is old.
 
     Records that come one by one make many small files; without this a busy spool would slow every query down until
-    the pipelines' own maintenance runs. What fails is logged and tried again.
+    the pipelines' own maintenance runs.
     """
 
     def __init__(
         self,
         engine: Engine,
         lock: Path,
-        interval_s: float,
         clock: Callable[[], datetime],
         audit_retention_days: int | None = None,
     ) -> None:
-        self._engine, self._lock, self._interval_s, self._clock = engine, lock, interval_s, clock
+        self._engine, self._lock, self._clock = engine, lock, clock
         self._audit_retention_days = audit_retention_days
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(STOP_WITHIN_S)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            try:
-                self.once()
-            except Exception:
-                # A thread that dies would hide that nothing is tidied any more.
-                logger.exception("maintaining the warehouse failed; it is tried again")
+    def every(self, interval_s: float) -> Background:
+        """The thread that does it."""
+        return Background("maintenance", self.once, interval_s, logger, at_the_end=False, stop_within_s=STOP_WITHIN_S)
 
     def once(self) -> None:
         """Tidy up now, unless another worker is at it. Raises: WarehouseError, OSError."""

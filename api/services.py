@@ -9,11 +9,11 @@ from datetime import datetime
 
 from api.caching import Forgetting
 from api.db import Database
+from api.draining import draining
 from api.exports.storage import ExportStorage
 from api.feature_flags import Features
-from api.feedback.drain import FeedbackDrain
 from api.health.service import Check, Health, database_check, log_store_check, schema_check, warehouse_check
-from api.ingest.drain import Drain
+from api.ingest.loaders import Loaders
 from api.jwt.fetching import KeySets
 from api.jwt.fetching import client as key_set_client
 from api.jwt.service import Tokens
@@ -30,6 +30,7 @@ from api.workspaces.places import INFO, Places
 from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
 from warehouse.ingest.feedback_updates import KIND as FEEDBACKS
+from warehouse.ingest.feedback_updates import FeedbackUpdater
 from warehouse.ingest.spool import Spool
 from warehouse.pricing.sources import Sources, open_sources
 from warehouse.storage.migrate import migrate
@@ -80,13 +81,14 @@ def running(
         sources = stack.enter_context(closing(open_sources(settings.warehouse, clock, environment)))
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         logs = LogObjects(settings.warehouse, environment)
-        stack.enter_context(Drain(settings, spool, engine, database, sources, logs, clock))
+        loaders, interval_s = Loaders(settings, engine, database, sources, logs), settings.spool_interval_s
+        stack.enter_context(draining("records", spool, loaders.at, interval_s, clock, on_failure=loaders.forget))
         updates = stack.enter_context(closing(Spool(settings.feedback_spool_folder, clock, kinds=(FEEDBACKS,))))
-        interval_s = settings.spool_interval_s
-        stack.enter_context(FeedbackDrain(updates, engine, settings.quarantine_folder, interval_s, clock))
+        updater = FeedbackUpdater(engine, settings.quarantine_folder)
+        stack.enter_context(draining("changes of feedbacks", updates, lambda _: updater, interval_s, clock))
         operations = open_operations(settings, stack, database, engine, spool, clock, environment)
         lock, retention_days = settings.home / "maintenance.lock", settings.operations.audit_retention_days
-        stack.enter_context(Maintenance(engine, lock, settings.maintenance_interval_s, clock, retention_days))
+        stack.enter_context(Maintenance(engine, lock, clock, retention_days).every(settings.maintenance_interval_s))
         mailer = stack.enter_context(Mailer(settings.mail, clock))
         yield Services(
             settings=settings,

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from api.audit import KIND, Audit
 from api.client_address import Proxies
 from api.db import Database
-from api.operations.audit_drain import AuditDrain
+from api.draining import draining
 from api.operations.metrics import Metrics
 from api.operations.refusals import Refusals
 from api.operations.settings import SHARED_FOLDER
 from api.operations.stopping import Stopping
 from warehouse.engines.base import Engine
+from warehouse.ingest.audit import AuditLoader
 from warehouse.ingest.spool import Spool
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def open_operations(
     metrics = stack.enter_context(closing(Metrics(Path(shared) if shared else None)))
     proxies = Proxies(own.trusted_proxies)
     audit_spool = stack.enter_context(closing(Spool(settings.audit_spool_folder, clock, kinds=(KIND,))))
-    stack.enter_context(AuditDrain(audit_spool, engine, settings.quarantine_folder, settings.spool_interval_s, clock))
+    loader = AuditLoader(engine, settings.quarantine_folder)
+    stack.enter_context(draining("audit records", audit_spool, lambda _: loader, settings.spool_interval_s, clock))
     metrics.watch({"records": spool, "audit": audit_spool}, clock)
     engine.on_query = metrics.warehouse_seconds.observe
     return Operations(
