@@ -2,6 +2,7 @@
 
 from sqlalchemy import MetaData
 
+from api.alerts import rows as alerts
 from api.api_keys import rows as api_keys
 from api.db import Base
 from api.exports import rows as exports
@@ -11,6 +12,6 @@ from api.pricing import rows as pricing
 from api.users import rows as users
 from api.workspaces import rows as workspaces
 
-ROWS = (organisations, users, workspaces, api_keys, invites, pricing, exports)
+ROWS = (organisations, users, workspaces, api_keys, invites, pricing, exports, alerts)
 
 METADATA: MetaData = Base.metadata
