@@ -1,1 +1,1 @@
-"""What people and their systems are told: crossings of limits, and every other mail, by an outbox that loses nothing."""
+"""What people and their systems are told of limits, and every other mail: an outbox that loses nothing."""
