@@ -31,7 +31,7 @@ def dead_keys(world: World, tenant: Tenant) -> Iterator[tuple[str, str]]:
     for why, fields in (
         ("expired", {"expires_at": NOW - timedelta(seconds=1)}),
         ("expires now", {"expires_at": NOW}),
-        ("revoked", {"status": "revoked"}),
+        ("not active", {"status": "expired"}),
         ("deleted", {"deleted_at": NOW}),
     ):
         raw = tenant.service_key(workspace)

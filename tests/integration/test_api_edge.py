@@ -126,7 +126,7 @@ def test_a_key_is_remembered_for_a_moment_and_not_longer(here: Installation) -> 
     principal = gatekeeper.look_up(key, NOW)
     assert gatekeeper.remembered(key, NOW) == principal
     with here.database.transaction() as session:
-        api_keys.find(session, here.first.organisation_id, principal.key_id).status = "revoked"
+        api_keys.find(session, here.first.organisation_id, principal.key_id).deleted_at = NOW
     clock["s"] = 0.8
     assert gatekeeper.remembered(key, NOW) is not None
     clock["s"] = 0.9

@@ -90,7 +90,7 @@ class TestWhatWasWritten:
         with here.database.transaction() as session:
             session.get_one(User, here.first.owner_user_id).first_name = "Ada"
         with here.database.transaction() as session:
-            session.execute(update(ApiKey).values(status="revoked"))
+            session.execute(update(ApiKey).values(deleted_at=NOW))
         assert [said for said in watching.said if said[0] == "written"] == [("written", everything)] * 2
 
     def test_reading_and_rolling_back_say_nothing(self, here: Installation, watching: Watching) -> None:
@@ -156,7 +156,7 @@ class TestMemory:
             assert client.get(ASKED, headers=auth(key)).status_code == 200
             database = client.app.state.services.database  # type: ignore[attr-defined]
             with database.transaction() as session:
-                session.execute(update(ApiKey).where(ApiKey.key_mask == api_keys.mask_of(key)).values(status="revoked"))
+                session.execute(update(ApiKey).where(ApiKey.key_mask == api_keys.mask_of(key)).values(deleted_at=NOW))
             assert client.get(ASKED, headers=auth(key)).status_code == 401
             assert client.get(ASKED, headers=auth(here.admin_key)).status_code in {200, 401}
 
@@ -287,14 +287,13 @@ class TestRedis:
             shared = SharedCache(f"redis://127.0.0.1:{port}/0", SIGNING_KEY, timer=lambda: clock["s"])
             cache = self.cache(shared)
             cache.load("k", lambda: somebody("o"))
-        started = time.monotonic()
         for _ in range(50):
             assert cache.load("k", lambda: somebody("o")) == somebody("o")
             shared.writing(frozenset({"o"}))
             shared.written(frozenset({"o"}))
-        assert time.monotonic() - started < 2, "a dead Redis is asked once a second, not by every request"
         assert not shared.answers()
-        assert [record.levelname for record in caplog.records if record.name == "api.shared_cache"] == ["WARNING"]
+        told = [record.levelname for record in caplog.records if record.name == "api.shared_cache"]
+        assert told == ["WARNING"], "a dead Redis is asked once a second, not by every request"
         with needed(alone(redis_server(port))) as second, closing(redis.Redis(port=second.port)) as client:
             clock["s"] = 2.0
             shared.pay()
@@ -330,7 +329,7 @@ class TestRevokedKeys:
     def test_without_redis(self, here: Installation, tmp_path: Path) -> None:
         key = here.key()
         with live_server(tmp_path, workers=2) as server:
-            assert refused_after_s(here, server, key) < PROMISED_S + 0.1
+            assert refused_after_s(here, server, key) < PROMISED_S
 
     def test_with_redis_though_callers_are_remembered_for_long(
         self, here: Installation, tmp_path: Path, redis_at: Server
@@ -368,7 +367,7 @@ def refused_after_s(here: Installation, server: LiveServer, key: str) -> float:
             while len(served) < 20 and time.monotonic() < deadline:
                 time.sleep(0.05)
             with here.database.transaction() as session:
-                session.scalars(select(ApiKey).where(ApiKey.key_hash == api_keys.hash_of(key))).one().status = "revoked"
+                session.scalars(select(ApiKey).where(ApiKey.key_hash == api_keys.hash_of(key))).one().deleted_at = NOW
             revoked = time.monotonic()
             time.sleep(2)
         finally:

@@ -1,7 +1,6 @@
 """No secret is in what is kept of a request; the rest stays as it was."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -204,10 +203,10 @@ class TestBodies:
 @pytest.mark.parametrize(
     "text", ["ey" * 50_000, "://a:" * 20_000, "a=" * 50_000, "gl_" * 30_000, "-----BEGIN PRIVATE KEY-----" * 4_000]
 )
+@pytest.mark.timeout(120)
 def test_no_text_makes_it_slow(text: str) -> None:
-    started = time.process_time()
-    masked_text(text)
-    assert time.process_time() - started < 5
+    """Seconds at most: with a cost that grows with the square of the length it would take hours."""
+    assert len(masked_text(text)) <= 2 * len(text)
 
 
 def test_what_is_shortened_already_stays() -> None:
