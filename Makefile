@@ -5,6 +5,8 @@ PYTHON ?= python3
 ARGS ?=
 DATABASES ?= mariadb postgresql
 export UV_PYTHON_DOWNLOADS := never
+# Tests start hundreds of processes: without kept bytecode each of them compiles every package anew (6.0 s instead of 2.5 s).
+unexport PYTHONDONTWRITEBYTECODE
 VENV ?= .venv
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 UV := .uv/bin/uv
