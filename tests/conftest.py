@@ -1,9 +1,13 @@
 """What belongs to the whole test run: the servers of its databases, and which tests make sense on each of them."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.factories import databases
 
+ATTACK = Path(__file__).parent / "attack"
+"""What is attacked there is the API in front of the database."""
 ANSWERED_BY_THE_WAREHOUSE = frozenset(
     {
         "test_analytics_query_api",
@@ -29,13 +33,14 @@ ANSWERED_BY_THE_WAREHOUSE = frozenset(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of a module that makes an installation is `control_plane`, unless the database makes no difference."""
+    """Every test that makes an installation is `control_plane`; `one_database` too where the database makes no
+    difference. `make test-databases` leaves those out, `make test-databases EVERY=1` does not."""
     for item in items:
-        module = getattr(item, "module", None)
-        if getattr(module, "installed", None) is None or item.path.stem in ANSWERED_BY_THE_WAREHOUSE:
+        if getattr(getattr(item, "module", None), "installed", None) is None and ATTACK not in item.path.parents:
             continue
-        if item.get_closest_marker("one_database") is None:
-            item.add_marker(pytest.mark.control_plane)
+        item.add_marker(pytest.mark.control_plane)
+        if item.path.stem in ANSWERED_BY_THE_WAREHOUSE or ATTACK in item.path.parents:
+            item.add_marker(pytest.mark.one_database)
 
 
 def pytest_sessionfinish() -> None:
