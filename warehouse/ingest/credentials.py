@@ -16,8 +16,11 @@ NAMES = (
     b"aws_secret_access_key", b"awssecretaccesskey", b"aws_session_token", b"awssessiontoken",
     b"secret_key", b"secret_access_key", b"access_token", b"client_secret", b"private_key",
 )  # fmt: skip
-_TAILS = tuple({name[-5:] for name in NAMES})
-"""Every name ends in one of these: where none is, there is nothing to look for."""
+_BY_TAIL: dict[bytes, list[bytes]] = {}
+for _name in NAMES:
+    _BY_TAIL.setdefault(_name[-5:], []).append(_name)
+# Every name ends so, with its closing quote behind it: one pass tells which names are worth a search of their own.
+_TAILS = re.compile(rb'(?:%b)(?=["\\])' % b"|".join(sorted(_BY_TAIL)))
 
 # After a name: its closing quote (`"`, or `\"` in a text, or `\\\"` in a text within a text), then the value's start.
 _COLON = re.compile(rb'(?P<quote>\\*")\s*:\s*')
@@ -36,7 +39,7 @@ Cut = tuple[int, int, bytes]
 def without_credentials(data: bytes) -> bytes:
     """The same text with the values of credential fields and bearer tokens taken out."""
     lowered = data.lower()
-    wanted = (*NAMES, _BEARER) if any(tail in lowered for tail in _TAILS) else (_BEARER,)
+    wanted = [_BEARER, *(name for tail in set(_TAILS.findall(lowered)) for name in _BY_TAIL[tail])]
     kept: list[bytes] = []
     at = 0
     # In order of place, so that nothing within a value that is gone already is looked at again.

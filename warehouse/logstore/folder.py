@@ -4,18 +4,17 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
 from warehouse.errors import ConfigurationError, InvalidInput, SourceError
+from warehouse.logstore.durable import finish, sync, write_unfinished
 from warehouse.logstore.store import LogStore, StoredObject
 
 _FILES_AT_ONCE = 2000
-_SYNCS_AT_ONCE = 16
 
 
 class FolderStore(LogStore):
@@ -25,6 +24,7 @@ class FolderStore(LogStore):
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._base = f"{root}/".replace("//", "/")
         self.url = root.as_uri()
 
     @classmethod
@@ -95,29 +95,27 @@ class FolderStore(LogStore):
                 out.flush()
                 os.fsync(out.fileno())
             unfinished.replace(file)
-            for folder in (file.parent, *made):
-                _sync(folder)
+            folders = (file.parent, *made)
+            sync(folders, folders)
         except OSError as error:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
             raise _refused("write", file, error) from error
 
     def put_new(self, objects: Iterable[tuple[str, bytes]]) -> None:
-        """Many at a time: what takes the time is to bring each to the disk, and a disk does many of that together."""
+        """Many at a time: what takes the time is to bring each to the disk, and all of them together take it once."""
         waiting = iter(objects)
-        with ThreadPoolExecutor(_SYNCS_AT_ONCE, "log-store-sync") as pool:
-            while some := tuple(islice(waiting, _FILES_AT_ONCE)):
-                # Backwards, so that of two for one path the first stays.
-                files = {str(self._file(path)): data for path, data in reversed(some)}
-                try:
-                    changed = self._folders_of(files)
-                    shares = [tuple(islice(files.items(), n, None, _SYNCS_AT_ONCE)) for n in range(_SYNCS_AT_ONCE)]
-                    for _ in pool.map(_put_some, shares):
-                        pass
-                    for _ in pool.map(_sync, changed):
-                        pass
-                except OSError as error:
-                    raise _refused("write", self._root, error) from error
+        while some := tuple(islice(waiting, _FILES_AT_ONCE)):
+            # Backwards, so that of two for one path the first stays.
+            files = {self._file_name(path): data for path, data in reversed(some)}
+            try:
+                changed = self._folders_of(files)
+                written = write_unfinished(files)
+                sync(written, changed)
+                finish(written)
+                sync(changed, changed)
+            except OSError as error:
+                raise _refused("write", self._root, error) from error
 
     def _folders_of(self, files: Iterable[str]) -> Sequence[Path]:
         """Make the folders that files go into; all whose content changes.
@@ -137,10 +135,14 @@ class FolderStore(LogStore):
 
     def _file(self, path: str) -> Path:
         """The file of a path; never one outside the root. Raises: InvalidInput."""
-        parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        return Path(self._file_name(path))
+
+    def _file_name(self, path: str) -> str:
+        """`_file` without a Path, which is slow for each of thousands. Raises: InvalidInput."""
+        parts = path.split("/")
+        if not parts[0] or ".." in parts or "\0" in path or all(part in ("", ".") for part in parts):
             raise InvalidInput(f"{path!r} is no path within a log store.")
-        return self._root.joinpath(*parts)
+        return f"{self._base}{path}"
 
 
 def folder_of(url: str) -> Path:
@@ -187,38 +189,6 @@ def _make_folders(folder: Path) -> list[Path]:
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
     return [path.parent for path in missing]
-
-
-def _put_some(files: Sequence[tuple[str, bytes]]) -> None:
-    """Write files whole or not at all, where nothing is yet. Plain calls: a Path for each of thousands is slow."""
-    for file, data in files:
-        if os.path.exists(file):  # noqa: PTH110
-            continue
-        folder, _, name = file.rpartition("/")
-        unfinished = f"{folder}/.{name}.{secrets.token_hex(8)}.tmp"
-        try:
-            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(handle, view) :]
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.rename(unfinished, file)  # noqa: PTH104
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(unfinished)  # noqa: PTH108
-            raise
-
-
-def _sync(path: Path) -> None:
-    """Bring a file or the names in a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refused(what: str, path: Path, error: OSError) -> SourceError:
