@@ -21,6 +21,7 @@ from api.tenancy import scope_of
 from api.workspaces.rows import Workspace
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.engines.base import Engine, Limits
+from warehouse.engines.open import limits_of
 from warehouse.query.run import GroupedAnswer, run_grouped, run_series
 from warehouse.query.scope import TenantScope
 from warehouse.query.spec import GroupedQuery, Groups
@@ -43,8 +44,7 @@ class Asking:
 
     @property
     def limits(self) -> Limits:
-        warehouse = self.settings.warehouse
-        return Limits(timeout_s=warehouse.query_timeout_s, memory_mb=warehouse.query_memory_mb)
+        return limits_of(self.settings.warehouse)
 
 
 def grouped(asking: Asking, request: GroupsRequest, listing: Listing | None = None) -> bytes:

@@ -13,7 +13,7 @@ from api.feature_flags import Feature
 from api.paging import Page, paged
 from api.permissions import needs
 from api.routing import Router
-from warehouse.engines.base import Limits
+from warehouse.engines.open import limits_of
 from warehouse.query.audit import find_records
 
 router = Router("audit logs")
@@ -63,7 +63,5 @@ def list_audit_logs(request: Request, caller: Caller, parts: Parts, session: Db,
     if not caller.is_organisation_admin:
         raise Forbidden
     question = service.question(session, caller.organisation_id, request.query_params, page, now)
-    warehouse = parts.settings.warehouse
-    limits = Limits(timeout_s=warehouse.query_timeout_s, memory_mb=warehouse.query_memory_mb)
-    answer = find_records(parts.engine, question, limits)
+    answer = find_records(parts.engine, question, limits_of(parts.settings.warehouse))
     return Response(orjson.dumps(service.rendered(session, answer, page)), media_type="application/json")

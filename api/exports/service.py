@@ -23,6 +23,7 @@ from api.settings import ApiSettings
 from api.tenancy import scope_of
 from api.workspaces import service as workspaces
 from warehouse.engines.base import Engine, Limits
+from warehouse.engines.open import limits_of
 from warehouse.exports.fields import BODIES, fields_of
 from warehouse.query.scope import OwnRows, TenantScope
 from warehouse.query.stream import count_rows
@@ -42,8 +43,7 @@ class Asking:
 
     @property
     def limits(self) -> Limits:
-        warehouse = self.settings.warehouse
-        return Limits(timeout_s=warehouse.query_timeout_s, memory_mb=warehouse.query_memory_mb)
+        return limits_of(self.settings.warehouse)
 
     def asked(self, filters: Mapping[str, Any]) -> Asked:
         return asked_of(filters, self.now, self.settings.export_max_rows)

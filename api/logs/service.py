@@ -16,6 +16,7 @@ from api.principal import Principal
 from api.settings import AdminKeyScope, ApiSettings
 from api.tenancy import scope_of
 from warehouse.engines.base import Engine, Limits
+from warehouse.engines.open import limits_of
 from warehouse.logstore.paths import PathFormat
 from warehouse.query.logs import find_log, find_logs, has_log, sum_logs
 from warehouse.query.scope import TenantScope
@@ -40,8 +41,7 @@ class Reading:
 
     @property
     def limits(self) -> Limits:
-        warehouse = self.settings.warehouse
-        return Limits(timeout_s=warehouse.query_timeout_s, memory_mb=warehouse.query_memory_mb)
+        return limits_of(self.settings.warehouse)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from api.principal import Principal
 from api.routing import Router
 from api.settings import ApiSettings
 from api.tenancy import scope_of
-from warehouse.engines.base import Limits
+from warehouse.engines.open import limits_of
 from warehouse.query.scope import TenantScope
 
 router = Router("pricing")
@@ -155,7 +155,9 @@ def reservation_costs(
     """Each reservation's share of the time asked about; windows side by side sum exactly."""
     first, last = instants.parse_range(since, until, tz)
     reservations = service.reservations_of(session, caller.organisation_id, known_at)
-    usage = reserved.usage_of(parts.engine, TenantScope(caller.organisation_id), first, last, _limits(parts.settings))
+    usage = reserved.usage_of(
+        parts.engine, TenantScope(caller.organisation_id), first, last, limits_of(parts.settings.warehouse)
+    )
     return _json(reserved.rendered(reservations, usage, first, last))
 
 
@@ -181,15 +183,13 @@ def list_unpriced(
     """The caller's requests without a cost by provider, model and reason."""
     span = unpriced.Span(*instants.parse_range(since, until, tz))
     scope = _scope(session, caller, request, parts.settings)
-    return _json(unpriced.rendered(unpriced.unpriced(parts.engine, scope, span, page, _limits(parts.settings))))
+    return _json(
+        unpriced.rendered(unpriced.unpriced(parts.engine, scope, span, page, limits_of(parts.settings.warehouse)))
+    )
 
 
 def _scope(session: Db, caller: Principal, request: Request, settings: ApiSettings) -> TenantScope:
     return scope_of(session, caller, listed(request.query_params, "workspace_slug"), settings.admin_key_scope)
-
-
-def _limits(settings: ApiSettings) -> Limits:
-    return Limits(timeout_s=settings.warehouse.query_timeout_s, memory_mb=settings.warehouse.query_memory_mb)
 
 
 def _json(content: Any) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from warehouse.engines.base import Engine
+from warehouse.engines.base import Engine, Limits
 from warehouse.errors import ConfigurationError
 from warehouse.settings import WarehouseSettings
 
@@ -31,6 +31,11 @@ def open_engine(settings: WarehouseSettings, environment: Mapping[str, str] = _A
         f"WAREHOUSE_URL begins with '{scheme}://'; allowed: a path, file://, s3://, "
         "clickhouse://user:password@host:port/database, clickhouses:// (TLS), chdb:///path"
     )
+
+
+def limits_of(settings: WarehouseSettings) -> Limits:
+    """What one question that somebody waits for may cost."""
+    return Limits(timeout_s=settings.query_timeout_s, memory_mb=settings.query_memory_mb)
 
 
 def _open_lake(url: str, settings: WarehouseSettings, environment: Mapping[str, str]) -> Engine:

@@ -17,10 +17,10 @@ import pyarrow as pa
 from warehouse.catalog.audit_logs import AUDIT_LOGS
 from warehouse.catalog.model import Kind
 from warehouse.engines.base import Appended, Batch, Engine
-from warehouse.ingest.formats.spool import record_of_line
 from warehouse.ingest.load import LoadOptions, LoadReport, Progress
+from warehouse.ingest.own_records import own_records
 from warehouse.ingest.quarantine import Quarantine
-from warehouse.ingest.records import BadRecord, Original, Reject
+from warehouse.ingest.records import BadRecord, Reject
 from warehouse.ingest.source import Source
 from warehouse.storage.tables import arrow_schema
 
@@ -52,7 +52,7 @@ class AuditLoader:
         rejects: list[Reject] = []
         try:
             for source in sources:
-                rows, bad = _read(source, options.format)
+                rows, bad = own_records(source, options.format, _row)
                 quarantine.put(bad)
                 stored += self._append(rows).stored
                 rejects += bad
@@ -88,22 +88,6 @@ def forget_old(engine: Engine, now: datetime, retention_days: int | None) -> lis
     before = (now.astimezone(UTC) - timedelta(days=retention_days)).date()
     gone = engine.forget(AUDIT_LOGS, before)
     return [f"deleted {gone} audit records from before {before}"] if gone else []
-
-
-def _read(source: Source, form: str) -> tuple[list[Row], list[Reject]]:
-    rows: list[Row] = []
-    bad: list[Reject] = []
-    with source.open() as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                record = record_of_line(line)
-                if record is not None:
-                    rows.append(_row(record))
-            except BadRecord as error:
-                if not line.endswith(b"\n"):
-                    break  # a write that was cut off by a crash: it was never answered
-                bad.append(Reject(error.reason, error.detail, source.name, Original(number, None, line), form))
-    return rows, bad
 
 
 def _row(data: bytes) -> Row:

@@ -21,8 +21,8 @@ from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.functions import column
 from warehouse.engines.base import EXPECTED, Batch, Engine, Window, scan
 from warehouse.ingest.fields import METADATA_KEY, METADATA_VALUE, PROMOTED, metadata_lists
-from warehouse.ingest.formats.spool import record_of_line
 from warehouse.ingest.load import LoadOptions, LoadReport, Progress
+from warehouse.ingest.own_records import own_records
 from warehouse.ingest.quarantine import Quarantine
 from warehouse.ingest.records import BadRecord, Original, Reject
 from warehouse.ingest.source import Source
@@ -91,7 +91,7 @@ class FeedbackUpdater:
         """Make every change of the segments; `stored` counts the feedbacks that changed. Raises: WarehouseError."""
         began = time.perf_counter()
         segments = list(sources)
-        read = [(segment, *_read(segment, options.format)) for segment in segments]
+        read = [(segment, *own_records(segment, options.format, _update)) for segment in segments]
         updates = sorted((each for _, found, _ in read for each in found), key=lambda each: each.updated_at)
         present = self._present(updates)
         changed = self._change(updates, present)
@@ -191,22 +191,6 @@ def _name_of(rows: Sequence[Row]) -> str:
     """What names a batch of changes: the rows and the revisions they get."""
     named = sorted(f"{row['id']} {row['last_updated_at'].isoformat()}" for row in rows)
     return hashlib.blake2b("\n".join(("feedback updates", *named)).encode(), digest_size=16).hexdigest()
-
-
-def _read(source: Source, form: str) -> tuple[list[FeedbackUpdate], list[Reject]]:
-    updates: list[FeedbackUpdate] = []
-    bad: list[Reject] = []
-    with source.open() as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                record = record_of_line(line)
-                if record is not None:
-                    updates.append(_update(record))
-            except BadRecord as error:
-                if not line.endswith(b"\n"):
-                    break  # a write that was cut off by a crash: it was never answered
-                bad.append(Reject(error.reason, error.detail, source.name, Original(number, None, line), form))
-    return updates, bad
 
 
 def _update(record: bytes) -> FeedbackUpdate:
