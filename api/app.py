@@ -24,6 +24,8 @@ from api.model_configs import routes as model_configs
 from api.operations import routes as operations
 from api.organisations import routes as organisations
 from api.otel import routes as otel
+from api.policies import rate_routes as rate_policies
+from api.policies import routes as usage_policies
 from api.pricing import routes as pricing
 from api.route_index import RouteIndex
 from api.routing import Router, gates
@@ -46,6 +48,8 @@ ROUTERS: tuple[Router, ...] = (
     workspaces.router,
     workspace_members.router,
     api_keys.router,
+    usage_policies.router,
+    rate_policies.router,
     ingest.router,
     feedback.router,
     exports.router,

@@ -159,6 +159,20 @@ EXPECTED = {
             ("DELETE", "/{id}", "delete"),
         )
     },
+    **{
+        (method, f"/v1/policies/{kind}{path}"): [{f"policies.{verb}"}]
+        for kind in ("usage-limits", "rate-limits")
+        for method, path, verb in (
+            ("GET", "", "list"),
+            ("POST", "", "create"),
+            ("GET", "/{id}", "read"),
+            ("PUT", "/{id}", "update"),
+            ("DELETE", "/{id}", "delete"),
+        )
+    },
+    ("GET", "/v1/policies/usage-limits/{id}/entities"): [{"policies.read"}],
+    ("PUT", "/v1/policies/usage-limits/{id}/entities/{entity_id}/reset"): [{"policies.update"}],
+    ("POST", "/v1/policies/usage-limits/{id}/entities/reset"): [{"policies.update"}],
 }
 """The matrix of the contract (dataplane 1.8, DECISIONS). A new route is added here, or this test fails."""
 
