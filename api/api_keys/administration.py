@@ -16,7 +16,7 @@ from api.api_keys.schemas import KeyChanges, NewKeyBody
 from api.errors import Forbidden, InvalidRequest, NotFound
 from api.identifiers import is_id
 from api.limits import service as limits
-from api.limits.resets import next_reset
+from api.limits.service import Entity
 from api.organisations.rows import Organisation
 from api.permissions import KeyKind, checked_scopes
 from api.principal import Principal
@@ -63,7 +63,7 @@ def create(session: Session, caller: Principal, kind: KeyKind, wanted: NewKeyBod
         now=now,
     )
     issued.row.expiry_enforced = is_enforced
-    _write_contents(organisation, issued.row, wanted, now, is_new=True)
+    _write_contents(session, organisation, issued.row, wanted, now, is_new=True)
     session.flush()
     return issued
 
@@ -101,9 +101,9 @@ def update(session: Session, caller: Principal, key_id: str, wanted: KeyChanges,
         row.scopes = sorted(_granted(caller, kind, wanted.scopes, row.scopes))
     if "expires_at" in said:
         _set_end(session, organisation, row, wanted.expires_at, now)
-    _write_contents(organisation, row, wanted, now)
+    _write_contents(session, organisation, row, wanted, now)
     if wanted.reset_usage:
-        reset_usage(row, now)
+        reset_usage(session, row, now)
     if said:
         row.last_updated_at = now
     session.flush()
@@ -116,7 +116,7 @@ def delete(session: Session, caller: Principal, key_id: str, workspace: str | No
     _in_workspace(session, caller, row, workspace)
     row.deleted_at = row.last_updated_at = now
     row.previous_key_hash = row.previous_key_expires_at = None
-    session.flush()
+    limits.forget(session, "api_key", [row.id])
     return row
 
 
@@ -139,13 +139,17 @@ def rotate(
     return rotated
 
 
-def reset_usage(row: ApiKey, now: datetime) -> None:
+def reset_usage(session: Session, row: ApiKey, now: datetime) -> None:
     """Usage starts at 0 again, and an exhausted key counts again."""
     row.last_reset_at = now
-    if row.usage_limits is not None:
-        row.usage_limits = limits.counted_anew(row.usage_limits, now)
+    limits.reset_usage(session, entity_of(row), now)
     if row.status == EXHAUSTED:
         row.status = ACTIVE
+
+
+def entity_of(row: ApiKey) -> Entity:
+    """The key as something that has limits."""
+    return Entity("api_key", row.id, row.organisation_id, row.workspace_id)
 
 
 def _workspace(session: Session, caller: Principal, reference: str | None) -> Workspace:
@@ -184,11 +188,17 @@ def _set_end(session: Session, organisation: Organisation, row: ApiKey, wanted: 
         UserKeyRules.of(effective_settings(organisation, workspace)).checked(wanted, row.created_at)
     row.expires_at, row.expiry_enforced = wanted, False
     if row.status == EXPIRED:
-        row.status = EXHAUSTED if limits.is_exhausted(row.usage_limits) else ACTIVE
+        row.status = EXHAUSTED if limits.is_exhausted(limits.of(session, "api_key", row.id)) else ACTIVE
 
 
 def _write_contents(
-    organisation: Organisation, row: ApiKey, wanted: KeyChanges | NewKeyBody, now: datetime, *, is_new: bool = False
+    session: Session,
+    organisation: Organisation,
+    row: ApiKey,
+    wanted: KeyChanges | NewKeyBody,
+    now: datetime,
+    *,
+    is_new: bool = False,
 ) -> None:
     said = wanted.model_fields_set
     if "defaults" in said or is_new:
@@ -202,11 +212,10 @@ def _write_contents(
     if "rate_limits" in said:
         row.rate_limits = rates
     if "usage_limits" in said:
-        _set_usage_limit(row, usage, now)
+        _set_usage_limit(session, row, usage, now)
 
 
-def _set_usage_limit(row: ApiKey, wanted: dict[str, Any] | None, now: datetime) -> None:
-    row.usage_limits = limits.changed(row.usage_limits, wanted, now)
-    row.next_usage_reset_at = None if wanted is None else next_reset(wanted, started_at=now, after=now)
+def _set_usage_limit(session: Session, row: ApiKey, wanted: dict[str, Any] | None, now: datetime) -> None:
+    written = limits.write(session, entity_of(row), () if wanted is None else (wanted,), now)
     if row.status in {ACTIVE, EXHAUSTED}:
-        row.status = EXHAUSTED if limits.is_exhausted(row.usage_limits) else ACTIVE
+        row.status = EXHAUSTED if limits.is_exhausted(written) else ACTIVE

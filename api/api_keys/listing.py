@@ -13,6 +13,8 @@ from api.api_keys.rows import ApiKey
 from api.api_keys.schemas import SelfAnswer
 from api.errors import Forbidden, InvalidRequest
 from api.identifiers import is_id
+from api.limits import service as limits_of_usage
+from api.limits.rendering import usage_limit
 from api.limits.schemas import render_rate_limits, render_usage_limits
 from api.paging import Page
 from api.principal import Principal
@@ -71,15 +73,16 @@ def itself(session: Session, caller: Principal, now: datetime) -> SelfAnswer:
 
 def _key(session: Session, caller: Principal, now: datetime) -> dict[str, object]:
     row = session.get_one(ApiKey, caller.key_id)
+    limits = limits_of_usage.of(session, "api_key", row.id)
     return {
         "id": row.id,
         "name": row.name,
         "type": row.type,
         "status": rendering.status_of(row, now),
         "rate_limits": render_rate_limits(row.rate_limits),
-        "usage_limits": render_usage_limits(row.usage_limits, row.next_usage_reset_at),
+        "usage_limits": usage_limit(limits, now),
         "last_reset_at": rendering.moment(row.last_reset_at),
-        "next_usage_reset_at": rendering.moment(row.next_usage_reset_at),
+        "next_usage_reset_at": rendering.moment(limits[0].next_reset_at) if limits else None,
         "expires_at": rendering.moment(row.expires_at),
         "defaults": rendering.defaults(row.defaults),
     }

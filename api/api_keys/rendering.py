@@ -1,5 +1,6 @@
 """API keys on the wire. Source: controlplane contract 3, "ApiKey"."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,11 +9,13 @@ from api.api_keys.lifetime import EXPIRED
 from api.api_keys.rotation import in_transition
 from api.api_keys.rows import ApiKey
 from api.api_keys.schemas import ApiKeyAnswer
-from api.limits.schemas import render_rate_limits, render_usage_limits
+from api.limits.rendering import usage_limit
+from api.limits.rows import Limit
+from api.limits.schemas import render_rate_limits
 
 
-def api_key(row: ApiKey, now: datetime) -> ApiKeyAnswer:
-    """The key with its mask."""
+def api_key(row: ApiKey, limits: Sequence[Limit], now: datetime) -> ApiKeyAnswer:
+    """The key with its mask and its limit of usage."""
     transition = row.previous_key_expires_at if in_transition(row, now) else None
     override = None if row.defaults is None else row.defaults.get("allow_config_override")
     fields: dict[str, Any] = {
@@ -29,10 +32,10 @@ def api_key(row: ApiKey, now: datetime) -> ApiKeyAnswer:
         "last_updated_at": instant(row.last_updated_at),
         "creation_mode": row.creation_mode,
         "rate_limits": render_rate_limits(row.rate_limits),
-        "usage_limits": render_usage_limits(row.usage_limits, row.next_usage_reset_at),
+        "usage_limits": usage_limit(limits, now),
         "expires_at": moment(row.expires_at),
         "last_reset_at": moment(row.last_reset_at),
-        "next_usage_reset_at": moment(row.next_usage_reset_at),
+        "next_usage_reset_at": moment(limits[0].next_reset_at) if limits else None,
         "alert_emails": row.alert_emails,
         "expiry_enforced": int(row.expiry_enforced),
         "allow_config_override": None if override is None else int(override),

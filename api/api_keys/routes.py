@@ -22,6 +22,7 @@ from api.audit import Trail as AuditTrail
 from api.dependencies import Caller, Db, Now, Parts, Trail
 from api.errors import InvalidRequest
 from api.feature_flags import Feature
+from api.limits import service as limits
 from api.listing import AdminPage, Filter
 from api.paging import ListAnswer
 from api.permissions import KeyKind, Permission
@@ -67,7 +68,8 @@ def list_keys(
 ) -> ListAnswer[ApiKeyAnswer]:
     """The keys of the kinds that the caller may list, masked; a member of a workspace sees its own."""
     rows, total = listing.listed(session, caller, page, workspace_id or None, values_of(request.query_params, "ids"))
-    return ListAnswer(total=total, data=[rendering.api_key(row, now) for row in rows])
+    held = limits.of_many(session, "api_key", [row.id for row in rows])
+    return ListAnswer(total=total, data=[rendering.api_key(row, held[row.id], now) for row in rows])
 
 
 # Before the route that makes keys: its path has two parts as well.
@@ -132,7 +134,8 @@ def create_key(
 )
 def get_key(key_id: Id, caller: Caller, session: Db, now: Now) -> ApiKeyAnswer:
     """The key, masked."""
-    return rendering.api_key(administration.find(session, caller, key_id, "read"), now)
+    row = administration.find(session, caller, key_id, "read")
+    return rendering.api_key(row, limits.of(session, "api_key", row.id), now)
 
 
 @router.put(

@@ -42,7 +42,6 @@ class ApiKey(Base):
     created_by: Mapped[str | None] = mapped_column(String(ID_LENGTH))
     created_at: Mapped[datetime]
     last_updated_at: Mapped[datetime]
-    usage_limits: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     rate_limits: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     defaults: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """`metadata`, `config_id`, `allow_config_override`."""
@@ -50,7 +49,6 @@ class ApiKey(Base):
     rotation_policy: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     expiry_enforced: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     last_reset_at: Mapped[datetime | None]
-    next_usage_reset_at: Mapped[datetime | None]
     previous_key_hash: Mapped[str | None] = mapped_column(String(64), unique=True, index=True)
     """Of the key before its rotation; it counts until `previous_key_expires_at`."""
     previous_key_expires_at: Mapped[datetime | None]

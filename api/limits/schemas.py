@@ -36,6 +36,7 @@ READ_ONLY = (
     "is_expired_alerts_sent",
     "last_reset_at",
     "status",
+    "forecast",
 )
 """What answers carry beside the settings. Clients that write back what they read may send it; it changes nothing."""
 
@@ -137,6 +138,13 @@ class RateLimit(_Strict):
         return {"type": self.type, "unit": self.unit.value, "value": self.value}
 
 
+class Forecast(BaseModel):
+    """What becomes of a limit if usage goes on as in the last seven days. Units: as the limit."""
+
+    usage_per_day: int | float | None = Field(description="Null when nothing was used lately.")
+    exhausts_at: str | None = Field(description="Null when it is not used up before its next reset, or already is.")
+
+
 class UsageLimitAnswer(BaseModel):
     """A usage limit with what became of it. `current_usage` is null until it was counted."""
 
@@ -149,6 +157,9 @@ class UsageLimitAnswer(BaseModel):
     current_usage: int | float | None
     is_threshold_alerts_sent: bool
     is_exhausted_alerts_sent: bool
+    status: Literal["active", "exhausted"] = "active"
+    last_reset_at: str | None = None
+    forecast: Forecast | None = None
 
 
 class RateLimitAnswer(BaseModel):
@@ -196,31 +207,27 @@ def parse_rate_limits(
     return limits
 
 
-def render_usage_limit(stored: Mapping[str, Any], next_reset_at: datetime | None = None) -> dict[str, Any]:
-    """One stored limit as the wire has it; `next_reset_at` wins over the first reset that was asked for.
-
-    Shape: `UsageLimitAnswer`.
-    """
-    asked = stored.get("next_usage_reset_at")
+def render_usage_limit(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """One stored limit as the wire has it, of which nothing is counted here. Shape: `UsageLimitAnswer`."""
     return {
         "type": stored.get("type") or "cost",
         "credit_limit": plain(stored.get("credit_limit")),
         "alert_threshold": plain(stored.get("alert_threshold")),
         "periodic_reset": stored.get("periodic_reset") or None,
         "periodic_reset_days": stored.get("periodic_reset_days"),
-        "next_usage_reset_at": asked if next_reset_at is None else instant(next_reset_at),
+        "next_usage_reset_at": stored.get("next_usage_reset_at"),
         "current_usage": plain(stored.get("current_usage")),
         "is_threshold_alerts_sent": bool(stored.get("is_threshold_alerts_sent")),
         "is_exhausted_alerts_sent": bool(stored.get("is_exhausted_alerts_sent")),
     }
 
 
-def render_usage_limits(stored: object, next_reset_at: datetime | None = None) -> Any:
+def render_usage_limits(stored: object) -> Any:
     """Stored limits as the wire has them, in the shape in which they are stored; None when there are none."""
     if not stored:
         return None
     if isinstance(stored, Mapping):
-        return render_usage_limit(cast("Mapping[str, Any]", stored), next_reset_at)
+        return render_usage_limit(cast("Mapping[str, Any]", stored))
     return [render_usage_limit(one) for one in cast("Sequence[Mapping[str, Any]]", stored)]
 
 

@@ -1,7 +1,7 @@
 """The people of an organisation: listed, changed, and let go. Source: controlplane contract 2.1."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from api.api_keys.rows import ApiKey
 from api.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from api.limits import service as limits
 from api.listing import page_of
 from api.organisations.rows import Organisation
 from api.paging import Page
@@ -125,15 +126,15 @@ def revoke_keys(session: Session, organisation_id: str, user_id: str, now: datet
             ApiKey.organisation_id == organisation_id, ApiKey.user_id == user_id, ApiKey.deleted_at.is_(None)
         )
     )
-    for key in held:
-        revoke(key, now)
-    session.flush()
+    revoke(session, held.all(), now)
 
 
-def revoke(key: ApiKey, now: datetime) -> None:
-    """The key counts no longer, and neither does the one before its rotation."""
-    key.deleted_at = key.last_updated_at = now
-    key.previous_key_hash = key.previous_key_expires_at = None
+def revoke(session: Session, keys: Sequence[ApiKey], now: datetime) -> None:
+    """The keys count no longer, and neither do those before their rotation; what limited them is gone."""
+    for key in keys:
+        key.deleted_at = key.last_updated_at = now
+        key.previous_key_hash = key.previous_key_expires_at = None
+    limits.forget(session, "api_key", [key.id for key in keys])
 
 
 def leave_workspaces(session: Session, organisation_id: str, user_id: str, now: datetime) -> None:  # noqa: ARG001

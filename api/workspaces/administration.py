@@ -1,6 +1,6 @@
 """Workspaces made, listed, read and changed by a caller who may. Source: controlplane contract 2.4."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from api.errors import Forbidden, InvalidRequest
 from api.limits import service as limits
+from api.limits.rows import Limit
 from api.limits.schemas import WORKSPACE_UNITS, parse_rate_limits, parse_usage_limits
+from api.limits.service import Entity
 from api.listing import page_of
 from api.metadata_schema import WORKSPACE_SCHEMA, conforming
 from api.organisations.rows import Organisation
@@ -84,7 +86,7 @@ def create(session: Session, caller: Principal, wanted: NewWorkspace, now: datet
     workspace.icon = icon
     organisation = session.get_one(Organisation, caller.organisation_id)
     _write_defaults(organisation, workspace, wanted.defaults)
-    _write_limits(workspace, wanted, now)
+    _write_limits(session, workspace, wanted, now)
     change_workspace(organisation, workspace, _said(wanted), workspace_role=caller.workspace_role)
     members = [NewMember(id=user_id, role="member") for user_id in dict.fromkeys(wanted.users or ())]
     add(session, caller, workspace, members, now)
@@ -108,9 +110,9 @@ def update(session: Session, caller: Principal, reference: str, wanted: Workspac
         workspace.description = wanted.description
     if "defaults" in said:
         _write_defaults(organisation, workspace, wanted.defaults)
-    _write_limits(workspace, wanted, now)
+    _write_limits(session, workspace, wanted, now)
     if wanted.reset_usage:
-        reset_usage(workspace, now)
+        reset_usage(session, workspace, now)
     _require_may_set(organisation, workspace, caller, _said(wanted))
     change_workspace(organisation, workspace, _said(wanted), workspace_role=caller.workspace_role)
     if said:
@@ -119,12 +121,15 @@ def update(session: Session, caller: Principal, reference: str, wanted: Workspac
     return workspace
 
 
-def reset_usage(workspace: Workspace, now: datetime) -> None:
+def reset_usage(session: Session, workspace: Workspace, now: datetime) -> None:
     """Usage starts at 0 again, and an exhausted workspace is active again."""
     workspace.last_reset_at = now
-    if workspace.usage_limits is not None:
-        workspace.usage_limits = [limits.counted_anew(limit, now) for limit in workspace.usage_limits]
-    _reactivate(workspace)
+    _judge(workspace, limits.reset_usage(session, entity_of(workspace), now))
+
+
+def entity_of(workspace: Workspace) -> Entity:
+    """The workspace as something that has limits."""
+    return Entity("workspace", workspace.id, workspace.organisation_id, workspace.id)
 
 
 def _require_may_set(
@@ -171,16 +176,17 @@ def _write_defaults(organisation: Organisation, workspace: Workspace, wanted: Wo
     workspace.defaults = kept or None
 
 
-def _write_limits(workspace: Workspace, wanted: NewWorkspace | WorkspaceChanges, now: datetime) -> None:
+def _write_limits(
+    session: Session, workspace: Workspace, wanted: NewWorkspace | WorkspaceChanges, now: datetime
+) -> None:
     said = wanted.model_fields_set
     if "usage_limits" in said:
         asked = parse_usage_limits(wanted.usage_limits, shape="array", now=now)
-        workspace.usage_limits = limits.changed_all(workspace.usage_limits, asked, now)
-        _reactivate(workspace)
+        _judge(workspace, limits.write(session, entity_of(workspace), asked or (), now))
     if "rate_limits" in said:
         workspace.rate_limits = parse_rate_limits(wanted.rate_limits, units=WORKSPACE_UNITS)
 
 
-def _reactivate(workspace: Workspace) -> None:
-    if workspace.status == EXHAUSTED and not any(limits.is_exhausted(one) for one in workspace.usage_limits or ()):
-        workspace.status = ACTIVE
+def _judge(workspace: Workspace, held: Sequence[Limit]) -> None:
+    if workspace.status in {ACTIVE, EXHAUSTED}:
+        workspace.status = EXHAUSTED if limits.is_exhausted(held) else ACTIVE

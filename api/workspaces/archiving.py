@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from api.api_keys.rows import ApiKey
 from api.errors import Conflict, InvalidRequest
+from api.limits.rows import Limit
 from api.workspaces.matching import shown_name
 from api.workspaces.rows import ARCHIVED, Workspace
 
@@ -41,7 +42,19 @@ def _revoke_keys(session: Session, workspace: Workspace, now: datetime) -> None:
     )
 
 
-HOLDINGS: tuple[Holding, ...] = (Holding("API Keys", blocks=False, count=_keys, end=_revoke_keys),)
+def _limits(session: Session, workspace: Workspace) -> int:
+    return session.scalar(select(func.count()).where(Limit.workspace_id == workspace.id)) or 0
+
+
+def _forget_limits(session: Session, workspace: Workspace, now: datetime) -> None:  # noqa: ARG001
+    """Its own, and those of keys, virtual keys and integrations in it."""
+    session.execute(delete(Limit).where(Limit.workspace_id == workspace.id))
+
+
+HOLDINGS: tuple[Holding, ...] = (
+    Holding("API Keys", blocks=False, count=_keys, end=_revoke_keys),
+    Holding("Usage Limits", blocks=False, count=_limits, end=_forget_limits),
+)
 """Everything a workspace can hold. A resource of workspaces adds one line here, and its test shows both ways."""
 
 

@@ -125,8 +125,7 @@ def remove(session: Session, caller: Principal, workspace: Workspace, user_id: s
             ApiKey.workspace_id == workspace.id, ApiKey.user_id == member.user.id, ApiKey.deleted_at.is_(None)
         )
     )
-    for key in held:
-        revoke(key, now)
+    revoke(session, held.all(), now)
     session.delete(member.place)
     session.flush()
 

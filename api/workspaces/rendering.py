@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from api.analytics.rendering import instant
-from api.limits.schemas import render_rate_limits, render_usage_limits
+from api.limits.rendering import usage_limits
+from api.limits.rows import Limit
+from api.limits.schemas import render_rate_limits
 from api.organisations.rows import Organisation
 from api.permissions import KeyKind, scopes_of
 from api.rights import effective_scopes
@@ -18,20 +20,22 @@ from api.workspaces.schemas import MemberAnswer, WorkspaceAnswer, WorkspaceDetai
 PLAIN = "plain"
 
 
-def listed(organisation: Organisation, workspace: Workspace) -> WorkspaceAnswer:
+def listed(organisation: Organisation, workspace: Workspace, limits: Sequence[Limit], now: datetime) -> WorkspaceAnswer:
     """The workspace as lists have it."""
-    return WorkspaceAnswer.model_validate(_fields(organisation, workspace))
+    return WorkspaceAnswer.model_validate(_fields(organisation, workspace, limits, now))
 
 
 def detail(
     organisation: Organisation,
     workspace: Workspace,
+    limits: Sequence[Limit],
+    now: datetime,
     members: Sequence[Member] | None = None,
     *,
     name_format: str | None = None,
 ) -> WorkspaceDetail:
     """The workspace with everything; without `members`, its users are null."""
-    fields = _fields(organisation, workspace) | {
+    fields = _fields(organisation, workspace, limits, now) | {
         "settings": effective_settings(organisation, workspace),
         "organisation_id": workspace.organisation_id,
         "last_reset_at": _moment(workspace.last_reset_at),
@@ -67,7 +71,7 @@ def member(organisation: Organisation, workspace: Workspace, found: Member) -> M
     )
 
 
-def _fields(organisation: Organisation, workspace: Workspace) -> dict[str, Any]:
+def _fields(organisation: Organisation, workspace: Workspace, limits: Sequence[Limit], now: datetime) -> dict[str, Any]:
     defaults = workspace.defaults
     return {
         "id": workspace.id,
@@ -81,7 +85,7 @@ def _fields(organisation: Organisation, workspace: Workspace) -> dict[str, Any]:
         and {name: defaults.get(name) for name in ("metadata", "input_guardrails", "output_guardrails")},
         "is_default": int(workspace.is_default),
         "scim_source_id": workspace.scim_source_id,
-        "usage_limits": render_usage_limits(workspace.usage_limits),
+        "usage_limits": usage_limits(limits, now),
         "rate_limits": render_rate_limits(workspace.rate_limits),
         "security_settings": effective(organisation, workspace),
         "status": workspace.status,

@@ -6,6 +6,7 @@ from fastapi import Body
 
 from api.aliases import serve_also
 from api.dependencies import Caller, Db, Now, Trail
+from api.limits import service as limits
 from api.listing import AdminPage, Filter, one_of, some_of
 from api.organisations.rows import Organisation
 from api.paging import ListAnswer
@@ -36,7 +37,7 @@ def create_workspace(wanted: NewWorkspace, caller: Caller, session: Db, now: Now
     organisation = session.get_one(Organisation, caller.organisation_id)
     workspace = administration.create(session, caller, wanted, now)
     _told(trail, workspace)
-    return rendering.detail(organisation, workspace)
+    return rendering.detail(organisation, workspace, limits.of(session, "workspace", workspace.id), now)
 
 
 @router.get(
@@ -49,6 +50,7 @@ def create_workspace(wanted: NewWorkspace, caller: Caller, session: Db, now: Now
 def list_workspaces(
     caller: Caller,
     session: Db,
+    now: Now,
     page: AdminPage,
     name: Filter = None,
     exact_name: Filter = None,
@@ -58,7 +60,9 @@ def list_workspaces(
     statuses = some_of("status", status, STATUSES) or (ACTIVE,)
     found, total = administration.listed(session, caller, Wanted(name, exact_name, statuses), page)
     organisation = session.get_one(Organisation, caller.organisation_id)
-    return ListAnswer(total=total, data=[rendering.listed(organisation, workspace) for workspace in found])
+    held = limits.of_many(session, "workspace", [workspace.id for workspace in found])
+    told = [rendering.listed(organisation, workspace, held[workspace.id], now) for workspace in found]
+    return ListAnswer(total=total, data=told)
 
 
 @router.get(
@@ -68,12 +72,15 @@ def list_workspaces(
     summary="One workspace with its members, by slug or UUID",
     response_model=WorkspaceDetail,
 )
-def get_workspace(workspace_id: Reference, caller: Caller, session: Db, name_format: Filter = None) -> WorkspaceDetail:
+def get_workspace(
+    workspace_id: Reference, caller: Caller, session: Db, now: Now, name_format: Filter = None
+) -> WorkspaceDetail:
     """`name_format=plain` leaves the icon out of the name."""
     wanted = one_of("name_format", name_format, NAME_FORMATS)
     workspace = administration.find(session, caller, workspace_id)
     organisation = session.get_one(Organisation, caller.organisation_id)
-    return rendering.detail(organisation, workspace, everybody(session, workspace), name_format=wanted)
+    held = limits.of(session, "workspace", workspace.id)
+    return rendering.detail(organisation, workspace, held, now, everybody(session, workspace), name_format=wanted)
 
 
 @router.put(
@@ -90,7 +97,7 @@ def update_workspace(
     organisation = session.get_one(Organisation, caller.organisation_id)
     workspace = administration.update(session, caller, workspace_id, wanted, now)
     _told(trail, workspace)
-    return rendering.detail(organisation, workspace)
+    return rendering.detail(organisation, workspace, limits.of(session, "workspace", workspace.id), now)
 
 
 @router.delete(

@@ -32,7 +32,6 @@ class Workspace(Base):
     status: Mapped[str] = mapped_column(String(20), default="active")
     icon: Mapped[str | None] = mapped_column(String(64))
     defaults: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    usage_limits: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     rate_limits: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     security_settings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """Only what the workspace sets itself; what counts is `api.security_settings.service.effective`."""

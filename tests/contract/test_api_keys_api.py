@@ -1,6 +1,7 @@
 """`/api-keys` over HTTP: shapes, refusals, three states, usage, metadata, lists."""
 
 from collections.abc import Generator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from api.api_keys.rows import ApiKey
 from api.api_keys.service import mask_of
 from api.feature_flags import Feature
+from api.limits import service as limits
+from api.limits.machine import State
 from api.metadata_schema import API_KEY_SCHEMA
 from api.workspaces.rows import Workspace
 from tests.factories.api_keys import KEYS, World, error
@@ -89,9 +92,12 @@ class TestShapes:
             "periodic_reset": "monthly",
             "periodic_reset_days": None,
             "next_usage_reset_at": "2026-05-01T00:00:00.000Z",
-            "current_usage": None,
+            "current_usage": 0,
             "is_threshold_alerts_sent": False,
             "is_exhausted_alerts_sent": False,
+            "status": "active",
+            "last_reset_at": None,
+            "forecast": {"usage_per_day": None, "exhausts_at": None},
         }
         expected = {
             "name": "Everything",
@@ -283,10 +289,9 @@ class TestThreeStates:
 class TestUsage:
     def exhaust(self, world: World, key_id: str, used: float, status: str = "exhausted") -> None:
         with world.here.database.transaction() as session:
-            row = session.get_one(ApiKey, key_id)
-            sent = {"is_threshold_alerts_sent": True, "is_exhausted_alerts_sent": True}
-            row.usage_limits = {**(row.usage_limits or {}), "current_usage": used, **sent}
-            row.status = status
+            session.get_one(ApiKey, key_id).status = status
+            [limit] = limits.of(session, "api_key", key_id)
+            limits.put(limit, State(Decimal(str(used)), is_threshold_alert_sent=True, is_exhausted_alert_sent=True))
 
     def test_an_exhausted_key_comes_back_with_a_higher_limit(self, world: World) -> None:
         made = world.made(usage_limits={"credit_limit": 10, "alert_threshold": 5})

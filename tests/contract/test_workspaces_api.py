@@ -2,11 +2,14 @@
 
 from collections.abc import Generator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from api.limits import service as limits
+from api.limits.machine import State
 from api.metadata_schema import WORKSPACE_SCHEMA
 from api.security_settings.registry import SETTINGS
 from api.workspaces.rows import Workspace
@@ -116,9 +119,12 @@ class TestShapes:
             "periodic_reset": None,
             "periodic_reset_days": None,
             "next_usage_reset_at": None,
-            "current_usage": None,
+            "current_usage": 0,
             "is_threshold_alerts_sent": False,
             "is_exhausted_alerts_sent": False,
+            "status": "active",
+            "last_reset_at": None,
+            "forecast": {"usage_per_day": None, "exhausts_at": None},
         }
         assert [limit["type"] for limit in told["usage_limits"]] == ["cost", "tokens"]
 
@@ -240,6 +246,13 @@ class TestDefaults:
         assert tenant.get(f"{WORKSPACES}/{told['id']}")["defaults"]["metadata"]["stage"] == "dev"
 
 
+def exhaust(tenant: Tenant, workspace_id: str) -> None:
+    with tenant.here.database.transaction() as session:
+        session.get_one(Workspace, workspace_id).status = "exhausted"
+        [limit] = limits.of(session, "workspace", workspace_id)
+        limits.put(limit, State(Decimal("12.5"), is_exhausted_alert_sent=True))
+
+
 class TestLimits:
     def test_three_states(self, tenant: Tenant) -> None:
         limit = [{"type": "cost", "credit_limit": 10}]
@@ -252,12 +265,7 @@ class TestLimits:
 
     def test_usage_starts_anew(self, tenant: Tenant) -> None:
         told = made(tenant, usage_limits=[{"credit_limit": 10}])
-        with tenant.here.database.transaction() as session:
-            row = session.get_one(Workspace, told["id"])
-            row.usage_limits = [
-                {**(row.usage_limits or [{}])[0], "current_usage": 12.5, "is_exhausted_alerts_sent": True}
-            ]
-            row.status = "exhausted"
+        exhaust(tenant, told["id"])
         assert tenant.get(f"{WORKSPACES}/{told['id']}")["usage_limits"][0]["current_usage"] == 12.5
         seen = changed(tenant, told["id"], reset_usage=True)
         assert seen["usage_limits"][0]["current_usage"] == 0
@@ -266,12 +274,7 @@ class TestLimits:
 
     def test_a_higher_limit_makes_an_exhausted_workspace_active(self, tenant: Tenant) -> None:
         told = made(tenant, usage_limits=[{"credit_limit": 10}])
-        with tenant.here.database.transaction() as session:
-            row = session.get_one(Workspace, told["id"])
-            row.usage_limits = [
-                {**(row.usage_limits or [{}])[0], "current_usage": 12.5, "is_exhausted_alerts_sent": True}
-            ]
-            row.status = "exhausted"
+        exhaust(tenant, told["id"])
         assert changed(tenant, told["id"], usage_limits=[{"credit_limit": 11}])["status"] == "exhausted"
         seen = changed(tenant, told["id"], usage_limits=[{"credit_limit": 20}])
         assert (seen["status"], seen["usage_limits"][0]["current_usage"]) == ("active", 12.5)

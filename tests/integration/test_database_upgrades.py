@@ -146,7 +146,7 @@ class TestUpgradeWithData:
             assert (organisation.settings, organisation.security_settings, organisation.defaults) == ({}, {}, None)
             key = session.get_one(ApiKey, "k1")
             assert key.expiry_enforced is False
-            assert (key.usage_limits, key.rate_limits, key.previous_key_hash) == (None, None, None)
+            assert (key.rate_limits, key.previous_key_hash) == (None, None)
             workspace = session.get_one(Workspace, "w1")
             assert (workspace.creation_source, workspace.archived_at, workspace.icon) == ("api", None, None)
 

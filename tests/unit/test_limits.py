@@ -1,4 +1,4 @@
-"""The shapes of limits, when usage starts anew, and what a changed limit keeps."""
+"""The shapes of limits, and when usage starts anew."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,7 +16,6 @@ from api.limits.schemas import (
     render_rate_limits,
     render_usage_limits,
 )
-from api.limits.service import changed, changed_all, counted_anew, is_exhausted
 
 NOW = datetime(2026, 4, 2, 12, 30, tzinfo=UTC)  # a Thursday
 
@@ -225,57 +224,3 @@ class TestResets:
         longest = limit.get("periodic_reset_days") or {"weekly": 7, "monthly": 31}[limit["periodic_reset"]]
         starts = [moment for moment in (NOW, first and datetime.fromisoformat(first)) if moment and moment > after]
         assert starts or found - after <= timedelta(days=longest)
-
-
-OLD: dict[str, Any] = {
-    "type": "cost",
-    "credit_limit": 10,
-    "alert_threshold": 5,
-    "current_usage": 7.5,
-    "is_threshold_alerts_sent": True,
-    "is_exhausted_alerts_sent": True,
-    "counts_from": "2026-01-01T00:00:00.000Z",
-}
-
-
-class TestChanges:
-    def after(self, **fields: Any) -> Any:
-        new = usage(**{"credit_limit": 10, "alert_threshold": 5, **fields})
-        return changed(OLD, new, NOW)
-
-    def flags(self, limit: Any) -> tuple[bool, bool]:
-        return limit["is_threshold_alerts_sent"], limit["is_exhausted_alerts_sent"]
-
-    def test_a_higher_limit_may_alert_anew(self) -> None:
-        assert self.flags(self.after(credit_limit=20)) == (False, False)
-        assert self.after(credit_limit=20)["current_usage"] == 7.5
-
-    def test_a_higher_or_no_threshold_may_alert_anew_about_the_threshold(self) -> None:
-        assert self.flags(self.after(alert_threshold=6)) == (False, True)
-        assert self.flags(self.after(alert_threshold=None)) == (False, True)
-
-    def test_what_is_lowered_or_kept_keeps_its_alerts(self) -> None:
-        assert self.flags(self.after(credit_limit=9, alert_threshold=4)) == (True, True)
-        assert self.flags(self.after()) == (True, True)
-
-    def test_a_limit_of_another_type_or_a_new_one_counts_from_now(self) -> None:
-        for new in (self.after(type="tokens", credit_limit=1000), changed(None, usage(), NOW)):
-            assert "current_usage" not in new
-            assert new["counts_from"] == "2026-04-02T12:30:00.000Z"
-
-    def test_in_an_array_each_is_compared_with_its_type(self) -> None:
-        tokens = usage(type="tokens", credit_limit=1000)
-        found = changed_all([OLD], [tokens, usage(credit_limit=20)], NOW)
-        assert found is not None
-        assert [limit.get("current_usage") for limit in found] == [None, 7.5]
-        assert changed_all([OLD], None, NOW) is None
-
-    def test_a_reset_forgets_what_was_used(self) -> None:
-        fresh = counted_anew(OLD, NOW)
-        assert (fresh["current_usage"], *self.flags(fresh)) == (0, False, False)
-
-    def test_exhausted_is_all_of_it(self) -> None:
-        assert not is_exhausted(OLD)
-        assert is_exhausted({**OLD, "current_usage": 10})
-        assert not is_exhausted(usage())
-        assert not is_exhausted(None)
