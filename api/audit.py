@@ -179,13 +179,21 @@ class Audit:
         except OSError:
             logger.exception("an audit record is not in its spool", extra={"audit_record": told})
 
-    def event(self, trail: Trail, *, reason: str | None = None) -> None:
-        """Record something that no request caused, such as a threshold that was crossed. Raises: OSError."""
+    def event(
+        self, trail: Trail, *, reason: str | None = None, id_: str | None = None, at: datetime | None = None
+    ) -> None:
+        """Record something that no request caused, such as a threshold that was crossed. Raises: OSError.
+
+        Given with the same `id_` and `at` again, it is in the log once.
+        """
         if not self._is_on:
             return
         trail.reason = trail.reason or reason
         nothing: Scope = {"type": "http", "method": "", "headers": [], "query_string": b"", "client": None}
-        self._spool.append(KIND, [orjson.dumps(self._told(trail, Outcome(nothing, "", "", 0)))], _NOBODY)
+        told = {**self._told(trail, Outcome(nothing, "", "", 0)), "id": id_ or str(uuid4())}
+        if at is not None:
+            told["timestamp"] = at.isoformat(timespec="milliseconds")
+        self._spool.append(KIND, [orjson.dumps(told)], _NOBODY)
 
     def _told(self, trail: Trail, outcome: Outcome) -> Mapping[str, object]:
         scope = outcome.scope

@@ -7,14 +7,19 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from api.alerts import outbox
 from api.db import Database
 from api.exports.rows import DOWNLOADS
+from api.mail.settings import MailSwitch
 from api.migrations import upgrade
 from api.organisations.rows import InstallationMark
+from api.sealing import INFO as SEALER
+from api.sealing import Sealer
 from api.settings import ApiSettings
 from api.shared_cache import SharedCache
 
 _SIGNING_KEY = "shared_cache_key"
+_SEALING_KEY = "sealing_key"
 
 
 def open_database(settings: ApiSettings, opened: ExitStack) -> Database:
@@ -33,6 +38,11 @@ def ready_database(settings: ApiSettings, opened: ExitStack, now: datetime) -> t
     database = open_database(settings, opened)
     upgrade(database)
     _kept_secret(database, DOWNLOADS, now)
+    database.session_info[outbox.INFO] = outbox.Outgoing(
+        mails=settings.mail.switch is MailSwitch.ON, operator_channels=settings.alerts.channels
+    )
+    own = [settings.secret_key.get_secret_value()] if settings.secret_key else []
+    database.session_info[SEALER] = Sealer(*own, _kept_secret(database, _SEALING_KEY, now))
     url = settings.redis.resolved_url()
     if url is None:
         return database, None

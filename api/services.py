@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from api.alerts.delivery import Delivery
+from api.alerts.ways import delivering
 from api.caching import Forgetting
 from api.db import Database
 from api.draining import draining
@@ -18,7 +20,6 @@ from api.jwt.fetching import KeySets
 from api.jwt.fetching import client as key_set_client
 from api.jwt.service import Tokens
 from api.logs.objects import LogObjects
-from api.mail.service import Mailer
 from api.maintenance import Maintenance
 from api.opening import ready_database
 from api.operations.service import Operations, open_operations
@@ -53,7 +54,7 @@ class Services:
     health: Health
     readiness: Health
     features: Features
-    mailer: Mailer
+    delivery: Delivery
     operations: Operations
     logs: LogObjects
     feedback_updates: Spool
@@ -89,7 +90,8 @@ def running(
         operations = open_operations(settings, stack, database, engine, spool, clock, environment)
         lock, retention_days = settings.home / "maintenance.lock", settings.operations.audit_retention_days
         stack.enter_context(Maintenance(engine, lock, clock, retention_days).every(settings.maintenance_interval_s))
-        mailer = stack.enter_context(Mailer(settings.mail, clock))
+        delivery = stack.enter_context(delivering(settings, database, operations.audit, clock))
+        stack.enter_context(delivery.every(interval_s))
         yield Services(
             settings=settings,
             clock=clock,
@@ -102,7 +104,7 @@ def running(
             health=Health(_checks(settings, database, engine, environment)),
             readiness=_readiness(database, engine),
             features=settings.features,
-            mailer=mailer,
+            delivery=delivery,
             operations=operations,
             logs=logs,
             feedback_updates=updates,

@@ -3,10 +3,11 @@
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings
 from sqlalchemy.engine import URL
 
+from api.alerts.settings import AlertSettings
 from api.database_settings import DatabaseSettings
 from api.feature_flags import Feature, Features
 from api.mail.settings import MailSettings
@@ -44,6 +45,15 @@ class ApiSettings(BaseSettings):
     )
     operations: OperationsSettings = Field(
         default_factory=OperationsSettings, validation_alias=AliasChoices("GATELEDGER_OPERATIONS_SETTINGS")
+    )
+    alerts: AlertSettings = Field(
+        default_factory=AlertSettings, validation_alias=AliasChoices("GATELEDGER_ALERT_SETTINGS")
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        validation_alias=AliasChoices("GATELEDGER_SECRET_KEY"),
+        description="what secrets in the database are encrypted with; unset: a key that lies in the database too",
     )
     host: str = Field(default="127.0.0.1", validation_alias=AliasChoices("GATELEDGER_HOST"))
     port: int = Field(default=8790, ge=0, le=65535, validation_alias=AliasChoices("GATELEDGER_PORT", "PORT"))

@@ -1,12 +1,14 @@
 """Who is told about a key, and what. Source: dataplane contract 7.2 "recipients", controlplane contract 10.5."""
 
+from datetime import datetime
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.alerts.outbox import Letter, outgoing_of, post
 from api.analytics.rendering import instant
 from api.api_keys.rotation import RotatedKey
 from api.api_keys.rows import ApiKey
-from api.mail.service import Mailer
 from api.mail.templates import Template
 from api.organisations.rows import Organisation
 from api.users.rows import OrganisationMember, User
@@ -17,17 +19,15 @@ OVER_ALL = ("owner", "admin")
 LEADERS = ("admin", "manager")
 
 
-def tell_expired(session: Session, mailer: Mailer, row: ApiKey) -> None:
+def tell_expired(session: Session, row: ApiKey, now: datetime) -> None:
     """A mail to everybody concerned that the key has expired, once the transaction is committed."""
-    if mailer.is_on:
-        _tell(session, mailer, row, Template.API_KEY_EXPIRED, {})
+    _tell(session, row, Template.API_KEY_EXPIRED, {}, now)
 
 
-def tell_rotated(session: Session, mailer: Mailer, rotated: RotatedKey) -> None:
+def tell_rotated(session: Session, rotated: RotatedKey, now: datetime) -> None:
     """A mail to everybody concerned that the key has a new secret, once the transaction is committed."""
-    if mailer.is_on:
-        until = {"transitionExpiresAt": instant(rotated.transition_expires_at)}
-        _tell(session, mailer, rotated.row, Template.API_KEY_ROTATED, until)
+    until = {"transitionExpiresAt": instant(rotated.transition_expires_at)}
+    _tell(session, rotated.row, Template.API_KEY_ROTATED, until, now)
 
 
 def recipients(session: Session, row: ApiKey) -> dict[str, str]:
@@ -47,8 +47,11 @@ def recipients(session: Session, row: ApiKey) -> dict[str, str]:
     return dict.fromkeys(row.alert_emails or (), "") | {person.email: person.first_name for person in found}
 
 
-def _tell(session: Session, mailer: Mailer, row: ApiKey, template: Template, more: dict[str, str]) -> None:
+def _tell(session: Session, row: ApiKey, template: Template, more: dict[str, str], now: datetime) -> None:
+    if not outgoing_of(session).mails:
+        return
     organisation = session.get_one(Organisation, row.organisation_id)
     about = {"apiKey": row.name, "apiKeyType": row.type, "organisationName": organisation.name, **more}
     for address, name in recipients(session, row).items():
-        mailer.send(template, address, {**about, "userName": name}, after=session)
+        values = {**about, "userName": name}
+        post(session, Letter(organisation.id, template, address, values, workspace_id=row.workspace_id), now)

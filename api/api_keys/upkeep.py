@@ -16,7 +16,6 @@ from api.api_keys.rotation import RotatedKey, described, rotate_by_policy
 from api.api_keys.rows import ApiKey
 from api.audit import Audit, Trail
 from api.db import Database
-from api.mail.service import Mailer
 
 BATCH = 500
 """Keys of one transaction: short enough that nobody waits for it."""
@@ -92,15 +91,15 @@ def forget_past_secrets(session: Session, now: datetime, limit: int = BATCH) -> 
     return len(rows)
 
 
-def keep_up(database: Database, audit: Audit, mailer: Mailer, now: datetime) -> Upkeep:
+def keep_up(database: Database, audit: Audit, now: datetime) -> Upkeep:
     """Everything that is due, with audit records and mails, in short transactions; safe to kill and to repeat.
 
     Records are on disk before the commit: after a crash between the two there is one too many, never one too few.
     """
     return Upkeep(
         forgotten=_forget(database, now),
-        expired=tuple(_expire(database, audit, mailer, now)),
-        rotated=tuple(_rotate(database, audit, mailer, now)),
+        expired=tuple(_expire(database, audit, now)),
+        rotated=tuple(_rotate(database, audit, now)),
     )
 
 
@@ -114,20 +113,20 @@ def _forget(database: Database, now: datetime) -> int:
             return forgotten
 
 
-def _expire(database: Database, audit: Audit, mailer: Mailer, now: datetime) -> list[KeyNote]:
+def _expire(database: Database, audit: Audit, now: datetime) -> list[KeyNote]:
     expired: list[KeyNote] = []
     while True:
         with database.transaction() as session:
             rows = expire_due(session, now)
             for row in rows:
                 _record(audit, row, "update", f"status=expired expires_at={instant(row.expires_at or now)}")
-                tell_expired(session, mailer, row)
+                tell_expired(session, row, now)
         expired += [_note(row, row.expires_at or now) for row in rows]
         if len(rows) < BATCH:
             return expired
 
 
-def _rotate(database: Database, audit: Audit, mailer: Mailer, now: datetime) -> list[KeyNote]:
+def _rotate(database: Database, audit: Audit, now: datetime) -> list[KeyNote]:
     rotated: list[KeyNote] = []
     last = ""
     while True:
@@ -135,7 +134,7 @@ def _rotate(database: Database, audit: Audit, mailer: Mailer, now: datetime) -> 
             keys, last = rotate_due(session, now, last)
             for key in keys:
                 _record(audit, key.row, "rotate", described(key, "auto"))
-                tell_rotated(session, mailer, key)
+                tell_rotated(session, key, now)
         rotated += [_note(key.row, key.transition_expires_at) for key in keys]
         if not last:
             return rotated

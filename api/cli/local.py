@@ -2,6 +2,7 @@
 
 import atexit
 import os
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from api.alerts.ways import delivering
 from api.api_keys.upkeep import Upkeep, keep_up
 from api.audit import KIND, Audit
 from api.client_address import Proxies
@@ -22,7 +24,6 @@ from api.exports.payloads import Payloads
 from api.exports.running import ExportRunner
 from api.exports.storage import ExportStorage
 from api.logs.objects import LogObjects
-from api.mail.service import Mailer
 from api.opening import open_database, ready_database
 from api.organisations.service import Bootstrap, bootstrap
 from api.pricing.service import overlay_of
@@ -126,17 +127,30 @@ class Local:
             return reprice(self.engine, pricer, selection, datetime.now(UTC), is_dry=is_dry, on_day=on_day)
 
     def keep_up_keys(self) -> Upkeep:
-        """Expire and rotate the API keys that are due. Records of it are in the warehouse when this returns."""
+        """Expire and rotate the API keys that are due, and tell of it. Audit records are in the warehouse then."""
+        with self.auditing() as audit:
+            done = keep_up(self.database, audit, _utc_now())
+            self._send(audit)
+            return done
+
+    def send_messages(self) -> Counter[str]:
+        """Send the alerts and mails that are due: how many, by what became of them."""
+        with self.auditing() as audit:
+            return self._send(audit)
+
+    def _send(self, audit: Audit) -> Counter[str]:
+        with delivering(self.settings, self.database, audit, _utc_now) as delivery:
+            return delivery.once()
+
+    @contextmanager
+    def auditing(self) -> Generator[Audit]:
+        """The audit log; what was recorded is in the warehouse at the end."""
         settings = self.settings
-        with ExitStack() as opened:
-            spool = opened.enter_context(closing(Spool(settings.audit_spool_folder, _utc_now, kinds=(KIND,))))
-            audit = Audit(spool, self.database, Proxies(), _utc_now, is_on=settings.audit_logs_enabled)
-            mailer = opened.enter_context(Mailer(settings.mail, _utc_now))
-            done = keep_up(self.database, audit, mailer, _utc_now())
+        with closing(Spool(settings.audit_spool_folder, _utc_now, kinds=(KIND,))) as spool:
+            yield Audit(spool, self.database, Proxies(), _utc_now, is_on=settings.audit_logs_enabled)
             # Perhaps no server drains this home; whoever does holds a lease.
             if spool.backlog()[0]:
                 spool.drain(AuditLoader(self.engine, settings.quarantine_folder), _utc_now())
-            return done
 
     @cached_property
     def exports(self) -> ExportRunner:

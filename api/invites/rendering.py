@@ -1,16 +1,17 @@
 """Invites on the wire and in the mail. Source: controlplane contract 2.2, 10.5."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from api.alerts.outbox import Letter
 from api.analytics.rendering import instant
 from api.invites.acceptance import Joined
 from api.invites.rows import Invite
 from api.invites.schemas import AcceptedInvite, CreatedInvite, InviteAnswer
 from api.invites.service import Sent, status_of
+from api.mail.templates import Template
 from api.organisations.rows import Organisation
 from api.users.rows import User
 
@@ -31,18 +32,19 @@ def link_of(token: str, control_plane_url: str) -> str:
     return f"{control_plane_url}/invite/{token}"
 
 
-def mail_values(session: Session, sent: Sent, control_plane_url: str) -> Mapping[str, str]:
-    """What the mail names. Without a user behind it, the organisation invites."""
+def letter(session: Session, sent: Sent, control_plane_url: str) -> Letter:
+    """The mail to whom is invited. Without a user behind it, the organisation invites."""
     organisation = session.get_one(Organisation, sent.row.organisation_id)
     inviter = session.get(User, sent.row.invited_by) if sent.row.invited_by else None
     email = "" if inviter is None else inviter.email
     name = "" if inviter is None else f"{inviter.first_name} {inviter.last_name}".strip()
-    return {
+    values = {
         "organisationName": organisation.name,
         "inviterUserName": name or email or organisation.name,
         "inviterEmail": email,
-        "inviteLink": link_of(sent.token, control_plane_url),
     }
+    link = {"inviteLink": link_of(sent.token, control_plane_url)}
+    return Letter(organisation.id, Template.USER_INVITE, sent.row.email, values, secrets=link)
 
 
 def accepted(joined: Joined) -> AcceptedInvite:

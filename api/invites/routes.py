@@ -1,10 +1,12 @@
 """`/admin/users/invites`, the same under `/users/invites`, and saying yes. Source: controlplane contract 2.2."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Body, Path, Response
 from sqlalchemy.orm import Session
 
+from api.alerts import outbox
 from api.aliases import serve_also
 from api.dependencies import Caller, Db, Now, Parts, Trail
 from api.invites import acceptance, rendering, service
@@ -19,7 +21,6 @@ from api.invites.schemas import (
 )
 from api.invites.service import Sent, Wanted
 from api.listing import AdminPage, Filter, one_of
-from api.mail.templates import Template
 from api.paging import ListAnswer
 from api.permissions import PUBLIC, needs
 from api.routing import Router
@@ -45,7 +46,7 @@ def create_invite(
 ) -> CreatedInvite:
     """The invite with its link; where mail is on, the person gets it too."""
     sent = service.create(session, caller, wanted, now)
-    _mail(session, parts, sent)
+    _mail(session, parts, sent, now)
     response.headers.update(NOT_KEPT)
     return rendering.created(sent, parts.settings.control_plane_url, now)
 
@@ -109,7 +110,7 @@ def resend_invite(
 ) -> ResentInvite:
     """A new link for another seven days; the one before does not work any more."""
     sent = service.resend(session, caller, invite_id, now)
-    _mail(session, parts, sent)
+    _mail(session, parts, sent, now)
     response.headers.update(NOT_KEPT)
     return ResentInvite(inviteLink=rendering.link_of(sent.token, parts.settings.control_plane_url))
 
@@ -136,9 +137,8 @@ def accept_invite(
     return rendering.accepted(joined)
 
 
-def _mail(session: Session, parts: Services, sent: Sent) -> None:
-    values = rendering.mail_values(session, sent, parts.settings.control_plane_url)
-    parts.mailer.send(Template.USER_INVITE, sent.row.email, values, after=session)
+def _mail(session: Session, parts: Services, sent: Sent, now: datetime) -> None:
+    outbox.post(session, rendering.letter(session, sent, parts.settings.control_plane_url), now)
 
 
 serve_also(router, INVITES, "/users/invites")

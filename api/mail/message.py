@@ -38,8 +38,11 @@ def one_line(text: str, longest: int = LONGEST_SUBJECT) -> str:
     return _CONTROL.sub(" ", text).strip()[:longest]
 
 
-def message_of(rendered: Rendered, sender: Sender, to: str, now: datetime) -> EmailMessage:
-    """The mail to one recipient, text beside HTML. Raises: ValueError when `to` is not one bare address."""
+def message_of(rendered: Rendered, sender: Sender, to: str, now: datetime, id_: str | None = None) -> EmailMessage:
+    """The mail to one recipient, text beside HTML; `id_` becomes its Message-ID.
+
+    Raises: ValueError when `to` is not one bare address.
+    """
     if not is_address(to):
         raise ValueError("the recipient is not one e-mail address")
     message = EmailMessage(policy=POLICY)
@@ -47,7 +50,8 @@ def message_of(rendered: Rendered, sender: Sender, to: str, now: datetime) -> Em
     message["From"] = Address(one_line(sender.name), addr_spec=sender.address)
     message["To"] = Address(addr_spec=to)
     message["Date"] = format_datetime(now)
-    message["Message-ID"] = make_msgid(domain=sender.address.rpartition("@")[2])
+    domain = sender.address.rpartition("@")[2]
+    message["Message-ID"] = make_msgid(domain=domain) if id_ is None else f"<{id_}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
     message.set_content(rendered.text)
     message.add_alternative(rendered.html, subtype="html")

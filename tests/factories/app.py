@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy.engine import URL
 
+from api.alerts.settings import AlertSettings
 from api.api_keys import service as api_keys
 from api.app import create_app
 from api.database_settings import DatabaseSettings, DatabaseTls
@@ -115,7 +116,9 @@ def settings_in(home: Path, **fields: Any) -> ApiSettings:
     warehouse = WarehouseSettings(home=home, warehouse_url=None, clickhouse_host=None, log_store_url=None)
     database = database_settings(None)
     parts = {"database": database, "redis": RedisSettings(url=None), "mail": MailSettings(switch=MailSwitch.OFF)}
-    return ApiSettings(warehouse=warehouse, **{**parts, "operations": _NO_LIMIT, "spool_interval_s": 0.05, **fields})
+    alerts = AlertSettings(webhook_url=None, webhook_secret=None, slack_url=None)
+    own = {"operations": _NO_LIMIT, "spool_interval_s": 0.05, "alerts": alerts, "secret_key": None}
+    return ApiSettings(warehouse=warehouse, **{**parts, **own, **fields})
 
 
 def database_settings(url: SecretStr | None) -> DatabaseSettings:

@@ -1,7 +1,7 @@
 """What the clock does to keys: through the services, by mail, into the audit log, and as a Dagster job."""
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,8 @@ from api.api_keys import administration, rotation, service
 from api.api_keys.rows import ApiKey
 from api.api_keys.schemas import RotationPolicy
 from api.api_keys.upkeep import Upkeep, expire_due, keep_up, rotate_due
-from api.audit import KIND, Audit
 from api.cli.local import Local
-from api.client_address import Proxies
 from api.errors import Conflict, Unauthorised
-from api.mail.service import Mailer
 from api.mail.settings import MailSettings
 from api.permissions import KeyKind, scopes_of
 from api.principal import resolve
@@ -26,10 +23,10 @@ from pipelines.definitions import defs
 from pipelines.resources import Ledger
 from pipelines.schedules import api_key_upkeep
 from tests.factories.app import NOW, OWNER, Installation, auth, installed, serving
-from tests.factories.smtp_server import HOST, smtp_server
+from tests.factories.outbox import mail_settings, outbox_of
+from tests.factories.smtp_server import smtp_server
 from warehouse.catalog.audit_logs import AUDIT_LOGS
 from warehouse.engines.base import scan
-from warehouse.ingest.spool import Spool
 
 MONDAY = datetime(2026, 4, 6, tzinfo=UTC)
 
@@ -38,13 +35,13 @@ class Keeper:
     """An installation whose keys are kept."""
 
     def __init__(self, here: Installation, folder: Path, mail: MailSettings | None = None) -> None:
-        self.here = here
-        self.spool = Spool(folder, lambda: NOW, kinds=(KIND,))
-        self.audit = Audit(self.spool, here.database, Proxies(), lambda: NOW)
-        self.mailer = Mailer(mail or MailSettings(switch="OFF"), lambda: NOW)
+        self.here, self._opened = here, ExitStack()
+        self.times = {"now": NOW}
+        self.outbox = self._opened.enter_context(outbox_of(here, folder, mail=mail, clock=lambda: self.times["now"]))
+        self.audit, self.spool = self.outbox.audit, self.outbox.spool
 
     def close(self) -> None:
-        self.spool.close()
+        self._opened.close()
 
     def key(self, **fields: Any) -> tuple[str, str]:
         """Id and raw key of a service key of the first workspace."""
@@ -73,7 +70,10 @@ class Keeper:
             return session.get_one(ApiKey, key_id)
 
     def keep(self, now: datetime) -> Upkeep:
-        return keep_up(self.here.database, self.audit, self.mailer, now)
+        self.times["now"] = now
+        done = keep_up(self.here.database, self.audit, now)
+        self.outbox.send()
+        return done
 
     def works(self, raw: str, now: datetime) -> bool:
         with self.here.database.transaction(writes=False) as session:
@@ -209,8 +209,8 @@ class TestWhatIsTold:
             here.colleague("colleague@acme.example", here.first.workspace_id)
             mine = here.colleague("mine@acme.example", here.first.workspace_id)
             here.member("stranger@globex.example", here.organisation("Globex"), role="owner")
-            mail = MailSettings(switch="ON", host=HOST, port=port, sender="ledger@acme.example")
-            with closing(Keeper(here, tmp_path / "spool", mail)) as keeper, keeper.mailer:
+            mail = mail_settings(port)
+            with closing(Keeper(here, tmp_path / "spool", mail)) as keeper:
                 keeper.key(
                     kind=KeyKind.WORKSPACE_USER,
                     user_id=mine,
@@ -218,7 +218,6 @@ class TestWhatIsTold:
                     alert_emails=["alerts@acme.example", OWNER],
                 )
                 keeper.keep(NOW + timedelta(hours=1))
-                post.wait_for(5)
                 keeper.keep(NOW + timedelta(hours=2))
             concerned = {"admin", "manager", "mine", "alerts", "owner"}
             assert sorted(to for _, [to] in post.mails) == sorted(f"{name}@acme.example" for name in concerned)
@@ -228,11 +227,10 @@ class TestWhatIsTold:
 
     def test_a_new_secret_is_told_but_not_shown(self, tmp_path: Path) -> None:
         with installed(tmp_path / "home") as here, smtp_server() as (post, port):
-            mail = MailSettings(switch="ON", host=HOST, port=port, sender="ledger@acme.example")
-            with closing(Keeper(here, tmp_path / "spool", mail)) as keeper, keeper.mailer:
+            mail = mail_settings(port)
+            with closing(Keeper(here, tmp_path / "spool", mail)) as keeper:
                 keeper.rotating()
                 keeper.keep(MONDAY)
-                post.wait_for(1)
             [(message, _)] = post.mails
             words = message.get_body(("plain",)).get_content()
             assert "2026-04-06T00:30:00.000Z" in words
@@ -240,8 +238,8 @@ class TestWhatIsTold:
 
     def test_nothing_is_sent_for_what_was_not_committed(self, tmp_path: Path) -> None:
         with installed(tmp_path / "home") as here, smtp_server() as (post, port):
-            mail = MailSettings(switch="ON", host=HOST, port=port, sender="ledger@acme.example")
-            with closing(Keeper(here, tmp_path / "spool", mail)) as keeper, keeper.mailer:
+            mail = mail_settings(port)
+            with closing(Keeper(here, tmp_path / "spool", mail)) as keeper:
                 key_id, _ = keeper.key(expires_at=NOW + timedelta(hours=1))
                 keeper.audit = _Broken()  # type: ignore[assignment]
                 with pytest.raises(OSError, match="disk"):

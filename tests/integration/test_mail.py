@@ -1,18 +1,16 @@
-"""Mails to a real SMTP server: TLS, passwords, retries, transactions, and what must not get into a header."""
+"""Mails to a real SMTP server: TLS, passwords, refusals, and what must not get into a header."""
 
 from collections.abc import Generator
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from api.db import Database
 from api.mail.service import Mailer
 from api.mail.settings import MailSettings
 from api.mail.templates import SUBJECTS, VALUES, Template
-from tests.factories.app import NOW, auth, installed, serving
+from api.mail.transport import NotDelivered
+from tests.factories.app import NOW
 from tests.factories.smtp_server import HOST, PASSWORD, USER, Authority, Post, authority_in, smtp_server
 from warehouse.errors import ConfigurationError
 
@@ -33,15 +31,16 @@ def settings(port: int, **fields: Any) -> MailSettings:
     return MailSettings(**{**given, **fields})
 
 
-def mailer(port: int, retries: tuple[float, ...] = (0.01, 0.01), **fields: Any) -> Mailer:
-    return Mailer(settings(port, **fields), lambda: NOW, retry_after_s=retries)
+def mailer(port: int, **fields: Any) -> Mailer:
+    return Mailer(settings(port, **fields), lambda: NOW)
 
 
-def emptied(mailer: Mailer, within_s: float = PATIENCE_S) -> None:
-    end = monotonic() + within_s
-    while mailer.waiting():
-        assert monotonic() < end
-        sleep(0.01)
+def refused(sending: Mailer, why: str, to: str = "new@acme.example") -> NotDelivered:
+    """The refusal of an invite, whose reason holds no secret of it."""
+    with pytest.raises(NotDelivered, match=why) as failure:
+        sending.deliver(Template.USER_INVITE, to, INVITE)
+    assert INVITE["inviteLink"] not in str(failure.value)
+    return failure.value
 
 
 @pytest.fixture
@@ -57,9 +56,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def test_a_mail_has_html_beside_text(server: tuple[Post, int]) -> None:
     post, port = server
-    with mailer(port) as sending:
-        sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-        post.wait_for(1)
+    sending = mailer(port)
+    sending.deliver(Template.USER_INVITE, "new@acme.example", INVITE)
     message, recipients = post.mails[0]
     assert recipients == ["new@acme.example"]
     assert message["Subject"] == "Ada invites you to Acme & Söhne"
@@ -81,9 +79,8 @@ def test_a_mail_has_html_beside_text(server: tuple[Post, int]) -> None:
 def test_every_template_is_there_and_says_its_values(server: tuple[Post, int], template: Template) -> None:
     post, port = server
     values = {name: f"({name})" for name in VALUES[template]}
-    with mailer(port, control_plane_url="https://ledger.example") as sending:
-        sending.send(template, "a@acme.example", values)
-        post.wait_for(1)
+    sending = mailer(port, control_plane_url="https://ledger.example")
+    sending.deliver(template, "a@acme.example", values)
     message, _ = post.mails[0]
     whole = message["Subject"] + "".join(part.get_content() for part in message.walk() if not part.is_multipart())
     said = {name for name in values if f"({name})" in whole}
@@ -94,166 +91,76 @@ def test_every_template_is_there_and_says_its_values(server: tuple[Post, int], t
 
 class TestTls:
     def test_starttls_is_used_where_it_is_offered_and_the_password_is_sent_inside(self, authority: Authority) -> None:
-        with (
-            smtp_server(starttls=authority.server, needs_password=True) as (post, port),
-            mailer(port, user=USER, password=PASSWORD, ca_file=authority.ca_file) as sending,
-        ):
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            post.wait_for(1)
+        with smtp_server(starttls=authority.server, needs_password=True) as (post, port):
+            sending = mailer(port, user=USER, password=PASSWORD, ca_file=authority.ca_file)
+            sending.deliver(Template.USER_INVITE, "new@acme.example", INVITE)
         assert post.was_encrypted == [True]
         assert post.user == USER
 
     def test_tls_from_the_first_byte(self, authority: Authority) -> None:
-        with (
-            smtp_server(implicit=authority.server) as (post, port),
-            mailer(port, tls="implicit", ca_file=authority.ca_file) as sending,
-        ):
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            post.wait_for(1)
+        with smtp_server(implicit=authority.server) as (post, port):
+            sending = mailer(port, tls="implicit", ca_file=authority.ca_file)
+            sending.deliver(Template.USER_INVITE, "new@acme.example", INVITE)
+        assert len(post.mails) == 1
 
     def test_the_port_of_smtps_means_tls(self) -> None:
         assert settings(465).implicit_tls
         assert not settings(587).implicit_tls
 
-    def test_a_server_that_nobody_vouches_for_gets_nothing(
-        self, authority: Authority, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with smtp_server(starttls=authority.server) as (post, port), mailer(port, retries=()) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            emptied(sending)
+    def test_a_server_that_nobody_vouches_for_gets_nothing(self, authority: Authority) -> None:
+        with smtp_server(starttls=authority.server) as (post, port):
+            refused(mailer(port), "CERTIFICATE_VERIFY_FAILED")
         assert post.mails == []
-        assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
 
-    def test_a_certificate_for_another_name_is_refused(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_certificate_for_another_name_is_refused(self, tmp_path: Path) -> None:
         other = authority_in(tmp_path, "elsewhere.example")
-        with (
-            smtp_server(starttls=other.server) as (post, port),
-            mailer(port, retries=(), ca_file=other.ca_file) as sending,
-        ):
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            emptied(sending)
+        with smtp_server(starttls=other.server) as (post, port):
+            refused(mailer(port, ca_file=other.ca_file), "CERTIFICATE_VERIFY_FAILED")
         assert post.mails == []
-        assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
 
     def test_no_password_without_tls_unless_told(self, caplog: pytest.LogCaptureFixture) -> None:
         with smtp_server(needs_password=True) as (post, port):
-            with mailer(port, retries=(), user=USER, password=PASSWORD) as sending:
-                sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-                emptied(sending)
+            refused(mailer(port, user=USER, password=PASSWORD), "GATELEDGER_SMTP_TLS=off")
             assert post.mails == []
-            assert "GATELEDGER_SMTP_TLS=off" in caplog.text
-            with mailer(port, user=USER, password=PASSWORD, tls="off") as sending:
-                sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-                post.wait_for(1)
+            told = mailer(port, user=USER, password=PASSWORD, tls="off")
+            told.deliver(Template.USER_INVITE, "new@acme.example", INVITE)
         assert post.user == USER
         assert PASSWORD not in caplog.text
 
-    def test_required_tls_that_is_not_there(self, server: tuple[Post, int], caplog: pytest.LogCaptureFixture) -> None:
+    def test_required_tls_that_is_not_there(self, server: tuple[Post, int]) -> None:
         post, port = server
-        with mailer(port, retries=(), tls="required") as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            emptied(sending)
+        refused(mailer(port, tls="required"), "offers no STARTTLS")
         assert post.mails == []
-        assert "offers no STARTTLS" in caplog.text
 
 
 class TestFailures:
-    def test_a_busy_server_is_asked_again(self, server: tuple[Post, int]) -> None:
+    def test_a_busy_server_may_be_asked_again(self, server: tuple[Post, int]) -> None:
         post, port = server
         post.refuse += ["451 later", "421 busy"]
-        with mailer(port) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            post.wait_for(1)
+        assert not refused(mailer(port), "451").is_final
+        assert not refused(mailer(port), "421").is_final
+        mailer(port).deliver(Template.USER_INVITE, "new@acme.example", INVITE)
+        assert len(post.mails) == 1
 
-    def test_a_final_no_is_not_asked_again(self, server: tuple[Post, int], caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_final_no_is_final(self, server: tuple[Post, int]) -> None:
         post, port = server
         post.refuse += ["554 never"]
-        with mailer(port) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            sending.send(Template.USER_INVITE, "next@acme.example", INVITE)
-            post.wait_for(1)
-        assert [recipients for _, recipients in post.mails] == [["next@acme.example"]]
-        assert "given up" in caplog.text
-        assert INVITE["inviteLink"] not in caplog.text
+        assert refused(mailer(port), "554").is_final
 
-    def test_a_server_that_is_not_there_blocks_nobody(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_server_that_is_not_there(self) -> None:
         with smtp_server() as (_, port):
             pass
-        started = monotonic()
-        with mailer(port, retries=(0.01, NEXT_TRY_S)) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            while f"next try in {NEXT_TRY_S:g} s" not in caplog.text:
-                assert monotonic() - started < PATIENCE_S
-                sleep(0.01)
-            assert sending.waiting() == 1
-        assert monotonic() - started < NEXT_TRY_S, "the end waits for no next try"
-        assert "1 mails that had not left" in caplog.text
+        assert not refused(mailer(port), "ConnectionRefusedError").is_final
 
-    def test_mail_is_off_by_default(self, caplog: pytest.LogCaptureFixture) -> None:
-        with Mailer(MailSettings(switch="OFF"), lambda: NOW) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", INVITE)
-            assert sending.waiting() == 0
+    def test_a_mail_that_lacks_a_value_is_told(self, server: tuple[Post, int]) -> None:
+        with pytest.raises(ValueError, match="inviteLink"):
+            mailer(server[1]).deliver(Template.USER_INVITE, "new@acme.example", {})
 
-    def test_a_letter_that_cannot_be_made_does_not_stop_the_next(self, server: tuple[Post, int]) -> None:
+    def test_the_same_mail_twice_has_the_same_id(self, server: tuple[Post, int]) -> None:
         post, port = server
-        with mailer(port) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", {})
-            sending.send(Template.USER_INVITE, "not an address", INVITE)
-            sending.send(Template.USER_INVITE, "next@acme.example", INVITE)
-            post.wait_for(1)
-        assert len(post.mails) == 1
-
-
-def test_no_request_fails_or_waits_because_mail_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with smtp_server() as (_, port):
-        pass
-    with installed(tmp_path, mail=settings(port)) as here, serving(here) as client:
-        body = {"email": "new@acme.example", "role": "member"}
-        started = monotonic()
-        answer = client.post("/v1/admin/users/invites", json=body, headers=auth(here.key()))
-        assert answer.status_code == 200
-        assert answer.json()["invite_link"]
-        while "a mail did not leave" not in caplog.text:
-            assert monotonic() - started < PATIENCE_S
-            sleep(0.01)
-        assert answer.json()["invite_link"].rpartition("/")[2] not in caplog.text
-
-
-class TestTransactions:
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Generator[Database]:
-        database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-        yield database
-        database.close()
-
-    def test_a_mail_leaves_once_after_the_commit(self, server: tuple[Post, int], database: Database) -> None:
-        post, port = server
-        with mailer(port) as sending:
-            with database.session(writes=True) as session:
-                session.execute(text("SELECT 1"))
-                sending.send(Template.USER_INVITE, "new@acme.example", INVITE, after=session)
-                with session.begin_nested():
-                    session.execute(text("SELECT 1"))
-                assert not post.arrived.wait(0.1)
-                session.commit()
-                post.wait_for(1)
-                session.execute(text("SELECT 1"))
-                session.commit()
-            emptied(sending)
-        assert len(post.mails) == 1
-
-    def test_what_is_rolled_back_is_not_told(self, server: tuple[Post, int], database: Database) -> None:
-        post, port = server
-        with mailer(port) as sending:
-            with database.session(writes=True) as session:
-                session.execute(text("SELECT 1"))
-                sending.send(Template.USER_INVITE, "new@acme.example", INVITE, after=session)
-                session.rollback()
-                # Another transaction of the same session is not the one that said so.
-                session.execute(text("SELECT 1"))
-                session.commit()
-            assert not post.arrived.wait(0.1)
-        assert post.mails == []
+        for _ in range(2):
+            mailer(port).deliver(Template.USER_INVITE, "new@acme.example", INVITE, "one-id")
+        assert [message["Message-ID"] for message, _ in post.mails] == ["<one-id@acme.example>"] * 2
 
 
 class TestInjection:
@@ -262,9 +169,8 @@ class TestInjection:
     )
     def test_a_name_adds_no_header(self, server: tuple[Post, int], hostile: str) -> None:
         post, port = server
-        with mailer(port) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", {**INVITE, "inviterUserName": hostile})
-            post.wait_for(1)
+        sending = mailer(port)
+        sending.deliver(Template.USER_INVITE, "new@acme.example", {**INVITE, "inviterUserName": hostile})
         message, recipients = post.mails[0]
         assert recipients == ["new@acme.example"]
         assert message["Bcc"] is None
@@ -285,17 +191,14 @@ class TestInjection:
     )
     def test_an_address_is_one_address_or_no_mail(self, server: tuple[Post, int], hostile: str) -> None:
         post, port = server
-        with mailer(port) as sending:
-            sending.send(Template.USER_INVITE, hostile, INVITE)
-            emptied(sending)
+        assert refused(mailer(port), "is not one e-mail address", hostile).is_final
         assert post.mails == []
 
     def test_values_are_escaped_and_are_no_templates(self, server: tuple[Post, int]) -> None:
         post, port = server
         hostile = '<script>alert(1)</script>{{ 7*7 }}{% for x in "abc" %}{% endfor %}'
-        with mailer(port) as sending:
-            sending.send(Template.USER_INVITE, "new@acme.example", {**INVITE, "organisationName": hostile})
-            post.wait_for(1)
+        sending = mailer(port)
+        sending.deliver(Template.USER_INVITE, "new@acme.example", {**INVITE, "organisationName": hostile})
         html = post.mails[0][0].get_body(("html",))
         assert html is not None
         assert "<script>" not in html.get_content()
@@ -312,10 +215,9 @@ class TestOwnTemplates:
     def test_one_file_wins_and_the_others_stay(self, server: tuple[Post, int], tmp_path: Path) -> None:
         post, port = server
         (tmp_path / "user-invite.html").write_text("<p>Own: {{inviteLink}} {{companyName}} {{unknown}}</p>")
-        with mailer(port, templates_path=tmp_path, company_name="Big Co", logo_url="https://x.example/l.png") as own:
-            own.send(Template.USER_INVITE, "a@acme.example", INVITE)
-            own.send(Template.USER_EMAIL_VERIFICATION, "b@acme.example", {"verificationLink": "https://x.example/v"})
-            post.wait_for(2)
+        own = mailer(port, templates_path=tmp_path, company_name="Big Co", logo_url="https://x.example/l.png")
+        own.deliver(Template.USER_INVITE, "a@acme.example", INVITE)
+        own.deliver(Template.USER_EMAIL_VERIFICATION, "b@acme.example", {"verificationLink": "https://x.example/v"})
         first, second = (message.get_body(("html",)) for message, _ in post.mails)
         assert first is not None
         assert second is not None
@@ -328,9 +230,8 @@ class TestOwnTemplates:
     ) -> None:
         post, port = server
         (tmp_path / "user-invite.html").write_text(broken)
-        with mailer(port, templates_path=tmp_path) as own:
-            own.send(Template.USER_INVITE, "a@acme.example", INVITE)
-            post.wait_for(1)
+        own = mailer(port, templates_path=tmp_path)
+        own.deliver(Template.USER_INVITE, "a@acme.example", INVITE)
         html = post.mails[0][0].get_body(("html",))
         assert html is not None
         assert "Accept the invitation" in html.get_content()
@@ -341,9 +242,8 @@ class TestOwnTemplates:
     ) -> None:
         post, port = server
         (tmp_path / "user-invite.html").write_text("{{ inviteLink.__class__.__mro__[1].__subclasses__() }}")
-        with mailer(port, templates_path=tmp_path) as own:
-            own.send(Template.USER_INVITE, "a@acme.example", INVITE)
-            post.wait_for(1)
+        own = mailer(port, templates_path=tmp_path)
+        own.deliver(Template.USER_INVITE, "a@acme.example", INVITE)
         html = post.mails[0][0].get_body(("html",))
         assert html is not None
         assert "subclasses" not in html.get_content()
