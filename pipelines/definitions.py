@@ -13,18 +13,27 @@ from pipelines.jobs import (
     maintain_warehouse,
     refresh_prices,
     reprice_requests,
+    send_messages,
     write_log_export,
 )
 from pipelines.resources import Ledger
 from pipelines.schedules import api_key_upkeep, daily_prices, hourly_load, hourly_maintenance
-from pipelines.sensors import new_gateway_logs, started_exports
+from pipelines.sensors import new_gateway_logs, started_exports, waiting_messages
 
 defs = dg.Definitions(
     assets=[model_prices, gateway_logs, generations, rollups],
     asset_checks=[checks.books_balance, checks.unpriced_rows, checks.rows_are_fresh, checks.rollups_equal_rows],
-    jobs=[load_logs, refresh_prices, maintain_warehouse, reprice_requests, keep_api_keys, write_log_export],
+    jobs=[
+        load_logs,
+        refresh_prices,
+        maintain_warehouse,
+        reprice_requests,
+        keep_api_keys,
+        write_log_export,
+        send_messages,
+    ],
     schedules=[hourly_load, daily_prices, hourly_maintenance, api_key_upkeep],
-    sensors=[new_gateway_logs, started_exports],
+    sensors=[new_gateway_logs, started_exports, waiting_messages],
     resources={"ledger": Ledger()},
     executor=dg.in_process_executor,
 )

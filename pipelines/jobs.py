@@ -77,6 +77,18 @@ def keep_api_keys() -> None:
     keep_up_keys()
 
 
+@dg.op
+def send_waiting(context: dg.OpExecutionContext, ledger: Ledger) -> None:
+    """Send the alerts and mails that are due."""
+    context.add_output_metadata(dict(sorted(ledger.send_messages().items())))
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Send the alerts and mails that wait.")
+def send_messages() -> None:
+    """One op: it may run beside servers that do the same, and what it was at when it was killed comes back."""
+    send_waiting()
+
+
 class ExportConfig(dg.Config):
     """Which export is written."""
 

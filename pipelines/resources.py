@@ -1,12 +1,14 @@
 """What assets work with: the same parts as the command line, opened from the environment once per run."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from api.alerts.listing import overdue
 from api.api_keys.upkeep import Upkeep
 from api.cli.local import Local
 from api.exports.running import Due, Outcome
@@ -19,6 +21,8 @@ from warehouse.pricing.book import PriceBook
 from warehouse.reprice.rows import Selection
 from warehouse.reprice.run import RepriceReport
 
+OVERDUE = timedelta(seconds=30)
+"""A message that is due for longer than this is sent by no server."""
 EXPORTS = "exports"
 """The pool of runs that write exports: one at a time leaves the machine to questions."""
 WRITES = "warehouse_writes"
@@ -53,6 +57,15 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
     def keep_up_keys(self) -> Upkeep:
         """Expire and rotate the API keys that are due, and store what the audit log says of it."""
         return self._local.keep_up_keys()
+
+    def send_messages(self) -> Counter[str]:
+        """Send the alerts and mails that are due: how many, by what became of them."""
+        return self._local.send_messages()
+
+    def overdue_messages(self) -> int:
+        """How many messages wait for somebody who sends them."""
+        with self._local.session() as session:
+            return overdue(session, self.now(), OVERDUE)
 
     def due_exports(self) -> list[Due]:
         """The exports that were started and that nobody is at; none where exports are switched off."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from pipelines.jobs import load_logs, write_log_export
+from pipelines.jobs import load_logs, send_messages, write_log_export
 from pipelines.resources import Ledger
 
 LOOKBACK_DAYS = 3
@@ -48,3 +48,18 @@ def started_exports(ledger: Ledger) -> Iterator[dg.RunRequest | dg.SkipReason]:
         yield dg.RunRequest(run_key=f"{export.id}:{export.wait}:{hour}", run_config=config)
     if not due:
         yield dg.SkipReason("no export waits")
+
+
+@dg.sensor(
+    job_name=send_messages.name,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends alerts and mails that wait although no server sends them.",
+)
+def waiting_messages(ledger: Ledger) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run a minute while messages are overdue."""
+    late = ledger.overdue_messages()
+    if late:
+        yield dg.RunRequest(run_key=f"messages:{ledger.now():%Y%m%dT%H%M}")
+    else:
+        yield dg.SkipReason("no message is overdue")

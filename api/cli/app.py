@@ -7,6 +7,7 @@ import orjson
 import typer
 
 from api.cli import (
+    alerts,
     doctor,
     exports,
     ingest,
@@ -72,6 +73,7 @@ for module in (
     price_history,
     reprice,
     exports,
+    alerts,
     serve,
     doctor,
 ):

@@ -52,7 +52,11 @@ def test_jobs_schedules_and_sensors() -> None:
         "maintain_warehouse_schedule": "45 * * * *",
         "api_key_upkeep": "*/5 * * * *",
     }
-    assert {sensor.name for sensor in repository.sensor_defs} == {"new_gateway_logs", "started_exports"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "new_gateway_logs",
+        "started_exports",
+        "waiting_messages",
+    }
     assert {"load_logs", "refresh_prices", "maintain_warehouse", "write_log_export"} <= set(repository.job_names)
 
 
