@@ -3,6 +3,7 @@
 Source: dataplane contract 1.2, 3.1.
 """
 
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class Sender:
     now: datetime
 
 
-def spoolable(body: bytes, sender: Sender, logs: LogObjects) -> list[bytes]:
-    """The records that a body holds, each with an id of its own. Raises: InvalidRequest that says which and why."""
+def spoolable(body: bytes, sender: Sender, logs: LogObjects) -> dict[str, bytes]:
+    """The records that a body holds, by the id that each gets. Raises: InvalidRequest that says which and why."""
     items = _items(body)
     sent, form = _sent(sender.headers), logs.form
     has_bodies = sender.headers.get(f"{_PREFIX}debug", "").strip().lower() != "false"
@@ -68,15 +69,23 @@ def spoolable(body: bytes, sender: Sender, logs: LogObjects) -> list[bytes]:
         **({} if has_bodies else {NO_BODIES: True}),
     }
     try:
-        return [orjson.dumps(_record(item, common, sender.now)) for item in items]
+        named = zip(_new_ids(len(items)), items, strict=True)
+        return {one: orjson.dumps(_record(one, item, common, sender.now)) for one, item in named}
     except TypeError as error:
         raise InvalidRequest(f"The body cannot be kept: {error}") from None
 
 
-def _record(item: Record, common: Record, now: datetime) -> Record:
+def _new_ids(count: int) -> list[str]:
+    """Random UUIDs. Their bytes are asked for once: each time, other threads may take over for milliseconds."""
+    size = 16
+    random = os.urandom(size * count)
+    return [str(uuid.UUID(bytes=random[at : at + size], version=4)) for at in range(0, len(random), size)]
+
+
+def _record(identifier: str, item: Record, common: Record, now: datetime) -> Record:
     told = {name: value for name, value in item.items() if name not in _OURS}
     created_at = _created_at(item, now).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {**told, "_id": str(uuid.uuid4()), "created_at": created_at, **common}
+    return {**told, "_id": identifier, "created_at": created_at, **common}
 
 
 def _created_at(item: Record, now: datetime) -> datetime:

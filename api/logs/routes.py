@@ -86,7 +86,7 @@ def insert_logs(caller: Caller, parts: Parts, session: Db, now: Now, sent: Body)
     content = decompressed(sent.content, sent.headers.get("content-encoding", ""), parts.settings.ingest_limit_bytes)
     owner = parts.owners.of(session, caller)
     records = insert.spoolable(content, insert.Sender(caller, owner, sent.headers, now), parts.logs)
-    ids = parts.spool.append(insert.KIND, records, owner)
+    ids = parts.spool.append(insert.KIND, tuple(records.values()), owner, tuple(records))
     answer = Accepted(message="Logs successfully saved", log_ids=ids)
     return Response(orjson.dumps(answer.model_dump()), media_type=JSON)
 

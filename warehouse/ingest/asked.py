@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import cast
 
 Body = Mapping[str, object]
@@ -52,8 +52,7 @@ class Asked:
 
     @cached_property
     def makes(self) -> Makes:
-        path = _QUERY.sub("", self.url)
-        return next((makes for pattern, makes in _PATHS if pattern.search(path)), Makes.TEXT)
+        return _made_at(_QUERY.sub("", self.url))
 
     @property
     def is_new(self) -> bool:
@@ -67,6 +66,12 @@ class Asked:
                 if holder.get(name) is not None:
                     return holder[name]
         return None
+
+
+@lru_cache(maxsize=1024)
+def _made_at(path: str) -> Makes:
+    """What requests to a path are for. Applications send to few paths."""
+    return next((makes for pattern, makes in _PATHS if pattern.search(path)), Makes.TEXT)
 
 
 def part(holder: Body, name: str) -> Body:

@@ -75,7 +75,7 @@ def images_in(heard: Heard) -> int | None:
 def _add_tools(found: Units, heard: Heard) -> None:
     for name in _TOOL_REPORTS:
         tools = part(heard.report, name)
-        for theirs, ours in _SERVER_TOOLS.items():
+        for theirs, ours in _SERVER_TOOLS.items() if tools else ():
             _put(found, ours, count(tools, theirs))
     # A provider that reports its tools lists their calls too: one of both counts.
     for unit, quantity in _calls(heard.parts).items():

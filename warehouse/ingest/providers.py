@@ -1,6 +1,7 @@
 """Provider and model as an URL names them, for log objects that do not say."""
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 _HOSTS: tuple[tuple[str, str], ...] = (
@@ -44,6 +45,7 @@ def model_of(url: str | None) -> str | None:
     return unquote(found.group(1)) if found else None
 
 
+@lru_cache(maxsize=1024)
 def region_of(url: str | None) -> str | None:
     """The region in an URL of Bedrock, Vertex AI or OpenAI: in its host, else the location in its path."""
     found = _REGION.match(_host(url)) or (_LOCATION.search(url) if url else None)

@@ -96,11 +96,13 @@ class Spool:
         self._queue, self._writing = Lock(), Lock()
         self._segment: _Segment | None = None
 
-    def append(self, kind: str, records: Sequence[bytes], ownership: Ownership) -> list[str]:
+    def append(
+        self, kind: str, records: Sequence[bytes], ownership: Ownership, ids: Sequence[str] | None = None
+    ) -> list[str]:
         """The ids of the records, once they are on disk. A record without an id gets one.
 
-        `kind` is one of the spool's own. Raises: InvalidInput for another kind, OSError when the disk does not take
-        them (then none of them is kept).
+        `kind` is one of the spool's own; `ids` are the records' where the caller knows them. Raises: InvalidInput for
+        another kind, OSError when the disk does not take them (then none of them is kept).
         """
         if kind not in self._kinds:
             raise InvalidInput(f"'{kind}' cannot be spooled; allowed: {', '.join(self._kinds)}.")
@@ -108,7 +110,8 @@ class Spool:
             return []
         # Audit records come masked, and in a way that still tells one credential from another.
         clean = _as_it_is if kind == AUDIT_LOGS else without_credentials
-        named = [(kind, _id_of(kind, record), clean(record)) for record in records]
+        ids = [_id_of(kind, record) for record in records] if ids is None else ids
+        named = [(kind, one, clean(record)) for one, record in zip(ids, records, strict=True)]
         ticket = _Ticket(ownership, named, self._clock().astimezone(UTC).isoformat())
         with self._queue:
             self._waiting.append(ticket)
@@ -120,7 +123,7 @@ class Spool:
                 self._write(tickets)
         if ticket.error is not None:
             raise ticket.error
-        return [identifier for _, identifier, _ in named]
+        return list(ids)
 
     def drain(self, loader: SegmentLoader, now: datetime) -> LoadReport | None:
         """Load what is in the spool and delete it there; None where nothing is or another process is at it.

@@ -105,7 +105,7 @@ def count(report: Report, *names: str) -> int:
         value = report.get(name)
         if value is None or value == "":
             continue
-        number = _number(value)
+        number = value if type(value) is int else _number(value)
         if number is None:
             raise BadRecord("usage is not a whole number", f"{name}: {value!r:.80}")
         if number < 0:

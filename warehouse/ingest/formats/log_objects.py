@@ -80,12 +80,18 @@ class LogObjects(RecordFormat):
 
 def pick(record: Record, *names: str) -> object:
     """The first of these fields that is there."""
-    return next((record[name] for name in names if record.get(name) is not None), None)
+    # A loop: asked thirty times of each log, where a generator would take twice as long.
+    for name in names:
+        value = record.get(name)
+        if value is not None:
+            return value
+    return None
 
 
 def text_of(record: Record, *names: str) -> str | None:
     """The first of these fields that is there, as text. Raises: BadRecord for an object or a list."""
-    return as_text(names[0], pick(record, *names))
+    value = pick(record, *names)
+    return value if value is None or isinstance(value, str) else as_text(names[0], value)
 
 
 def _object(record: Record, name: str) -> Record:
