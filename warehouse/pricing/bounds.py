@@ -9,16 +9,15 @@ from 0 to the dearest of all. Where the usage itself is unknown there is no uppe
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 
-from warehouse.pricing.amounts import Mask, Whole
+from warehouse.pricing.amounts import Codes, Index, Known
 from warehouse.pricing.book import PriceBook, UnpricedReason
 from warehouse.pricing.cells import Cell
 from warehouse.pricing.columnar import costs
-from warehouse.pricing.distinct import Index, numbered
 from warehouse.pricing.envelopes import Envelope, envelope
-from warehouse.pricing.extras import ROW
+from warehouse.pricing.extras import Units
 from warehouse.pricing.tariff import Facets, Tariff
+from warehouse.pricing.usage import Counts
 
 BOUNDED = (
     UnpricedReason.UNKNOWN_PROVIDER,
@@ -27,41 +26,37 @@ BOUNDED = (
     UnpricedReason.PRICE_REFUSED,
 )
 """Reasons that leave the usage known, so that other prices can be put on it."""
-_NAMES = [reason.value for reason in BOUNDED]
-_CELL = "#cell"
 
 
 def bounds(
-    counts: pl.DataFrame,
+    counts: Counts,
     cell: Index,
-    reasons: pl.Series,
+    reasons: Codes,
     cells: Sequence[Cell],
-    units: pl.DataFrame | None,
+    units: Units | None,
     book: PriceBook,
-) -> tuple[tuple[Whole, Mask | None], tuple[Whole, Mask | None]]:
+) -> tuple[Known, Known]:
     """What rows without a cost cost at least and at most, and where that is known.
 
-    Shape: the bucket columns of these rows, the index of each one's cell, and why it has no cost; `units` are what
-        they used beside (see `used_units`).
+    Shape: the counts of these rows, the index of each one's cell, and the index of why it has no cost among all
+        reasons (past the last: there is none); `units` are what they used beside.
     """
-    keys = pl.DataFrame([pl.Series(_CELL, cell), reasons.is_in(_NAMES).fill_null(value=False).alias("#bounded")])
-    has_units = np.zeros(counts.height, dtype=np.bool_)
+    is_bounded = np.array([*(reason in BOUNDED for reason in UnpricedReason), False])[reasons]
+    has_units = np.zeros(cell.size, dtype=np.bool_)
     if units is not None:
-        has_units[units[ROW].to_numpy()] = True
-    keys = keys.with_columns(pl.Series("#has_units", has_units))
-    number, table = numbered(keys)
-    lows: list[Tariff] = []
-    highs: list[Tariff] = []
-    places: list[tuple[int, int]] = []
-    for index, is_bounded, uses_units in table:
-        low, high = _envelope_of(cells[index], book, has_units=uses_units) if is_bounded else (None, None)
-        lows.extend([low] if low else [])
-        highs.extend([high] if high else [])
-        places.append((len(lows) - 1 if low else -1, len(highs) - 1 if high else -1))
-    of_low, of_high = np.array(places, dtype=np.intp).reshape(-1, 2).T
+        has_units[units.rows] = True
+    key = (cell * 2 + is_bounded) * 2 + has_units
+    places = np.full(len(cells) * 4, -1, dtype=np.intp)
+    lows, highs, of_high = list[Tariff](), list[Tariff](), places.copy()
+    for number in np.unique(key[is_bounded]).tolist():
+        low, high = _envelope_of(cells[number // 4], book, has_units=bool(number % 2))
+        places[number] = len(lows)
+        lows.append(low)
+        if high is not None:
+            of_high[number] = len(highs)
+            highs.append(high)
     least, most = (
-        costs(counts, of.take(number), tariffs, units, apart=False)
-        for of, tariffs in ((of_low, lows), (of_high, highs))
+        costs(counts, of[key], tariffs, units, apart=False) for of, tariffs in ((places, lows), (of_high, highs))
     )
     low = least.total if least.known is None else np.where(least.known, least.total, 0)
     return (low, None), (most.total, most.known)

@@ -3,20 +3,21 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from warehouse.pricing.amounts import Index, Mask, Whole
 from warehouse.pricing.book import Listing, PriceBook, UnpricedReason
 from warehouse.pricing.config import ModelPricing, PricingConfig
-from warehouse.pricing.distinct import Index, numbered
+from warehouse.pricing.distinct import numbered
 from warehouse.pricing.negotiated import AGREED, AgreedListing, Agreement, Overlay
 from warehouse.pricing.tariff import Facets, Tariff, choose, has_price, tariff
 from warehouse.pricing.units import IMAGES, INPUT_COLUMNS, OUTPUT_COLUMNS
+from warehouse.pricing.usage import Counts, most_of, summed, taken
 
 FACETS = ("region", "execution_mode", "image_quality", "image_size")
 """Optional text columns that choose among a model's prices."""
@@ -25,7 +26,10 @@ PROVISIONED = "provisioned"
 NOTHING = Tariff({}, Decimal(0), (), {})
 _NAME = "#name"
 _LARGEST_TABLE = 1 << 20
-_MINUTE_US = 60_000_000
+_MINUTE_US, _DAY_US = 60_000_000, 86_400_000_000
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_NO_TIME_US = -(2**62 // _DAY_US) * _DAY_US
+"""Stands for a row without a time: midnight, before any price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,27 @@ class _Part:
     index: Index
 
 
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """What of rows tells the cells of a name apart."""
+
+    at_us: Whole
+    first: datetime | None
+    last: datetime | None
+    counts: Counts
+
+    def of(self, at: Index) -> "_Usage":
+        """That of some rows."""
+        return _Usage(self.at_us[at], self.first, self.last, taken(self.counts, at))
+
+
 _Listed = Listing | AgreedListing | UnpricedReason
-_Reach = tuple[datetime | None, datetime | None]
 
 
-def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[list[Cell], Index]:
-    """The cells of the frame, and the index of each row's cell.
+def cells_of(rows: pl.DataFrame, counts: Counts, book: PriceBook, overlay: Overlay) -> tuple[list[Cell], Index]:
+    """The cells of the rows, and the index of each row's cell.
 
-    Shape: needs ai_org, ai_model, created_at, and `AGREED` where there is an overlay; bucket columns that are absent
-        count as empty.
+    Shape: needs ai_org, ai_model, created_at, and `AGREED` where there is an overlay.
     """
     told = [name for name in (*FACETS, AGREED) if name in rows.columns and rows[name].null_count() < rows.height]
     texts = rows.select("ai_org", "ai_model", *told)
@@ -67,43 +83,52 @@ def cells_of(rows: pl.DataFrame, book: PriceBook, overlay: Overlay) -> tuple[lis
     named = [dict(zip(texts.columns, values, strict=True)) for values in distinct]
     book.shelves({row["ai_org"] for row in named})  # what is not read yet is read together
     listings = [overlay.listing(row.get(AGREED), row["ai_org"], row["ai_model"], book) for row in named]
-    reach = _reach(rows)
-    varies = _varying(listings, rows, reach)
+    usage = _usage(rows, counts)
+    varies = _varying(listings, usage)
     if varies.all():
-        return _told_apart(rows, name, named, listings)
+        return _told_apart(usage, name, named, listings)
     # Most models have one price for all rows of a frame: only the others' rows are looked at any closer.
     alike = np.flatnonzero(~varies)
-    cells = [_resolve(listings[number], reach[0], _facets(named[number]), named[number]["ai_org"]) for number in alike]
+    cells = [
+        _resolve(listings[number], usage.first, _facets(named[number]), named[number]["ai_org"]) for number in alike
+    ]
+    if not varies.any():
+        return cells, name
     numbers = np.zeros(len(named), dtype=np.intp)
     numbers[alike] = np.arange(alike.size)
     index = numbers.take(name)
-    if varies.any():
-        at = np.flatnonzero(varies.take(name))
-        apart = set(np.flatnonzero(varies))
-        needed = [listing if number in apart else UnpricedReason.NO_PRICE for number, listing in enumerate(listings)]
-        more, which = _told_apart(_usage(rows)[pl.Series(at)], name[at], named, needed)
-        index[at] = which + len(cells)
-        cells += more
-    return cells, index
+    at = np.flatnonzero(varies.take(name))
+    apart = set(np.flatnonzero(varies))
+    needed = [listing if number in apart else UnpricedReason.NO_PRICE for number, listing in enumerate(listings)]
+    more, which = _told_apart(usage.of(at), name[at], named, needed)
+    index[at] = which + len(cells)
+    return cells + more, index
 
 
-def _usage(rows: pl.DataFrame) -> pl.DataFrame:
-    """What of the rows tells the cells of a name apart."""
-    names = ("created_at", IMAGES, *INPUT_COLUMNS, *OUTPUT_COLUMNS)
-    return rows.select(name for name in names if name in rows.columns)
+def _usage(rows: pl.DataFrame, counts: Counts) -> _Usage:
+    created = rows["created_at"]
+    if not isinstance(created.dtype, pl.Datetime):
+        created = created.cast(pl.Datetime("us"))
+    at_us = created.dt.cast_time_unit("us").to_physical()
+    known = at_us.drop_nulls() if at_us.null_count() else at_us
+    if known.is_empty():
+        return _Usage(at_us.fill_null(_NO_TIME_US).to_numpy(), None, None, counts)
+    numbers = known.to_numpy()
+    first, last = (_EPOCH + int(edge) * _MICROSECOND for edge in (numbers.min(), numbers.max()))
+    return _Usage(at_us.fill_null(_NO_TIME_US).to_numpy() if known is not at_us else numbers, first, last, counts)
 
 
-def _varying(listings: Sequence[_Listed], rows: pl.DataFrame, reach: _Reach) -> npt.NDArray[np.bool_]:
+def _varying(listings: Sequence[_Listed], usage: _Usage) -> Mask:
     """Per name, whether its rows may have different prices."""
-    if IMAGES in rows.columns:
+    if IMAGES in usage.counts:
         return np.ones(len(listings), dtype=np.bool_)
-    most = rows.select(pl.max(name).clip(0) for name in INPUT_COLUMNS if name in rows.columns)
-    prompt = sum(count or 0 for count in (most.row(0) if most.width else ()))
+    most = most_of({name: usage.counts[name] for name in INPUT_COLUMNS if name in usage.counts})
+    prompt = sum(most.values())
     return np.array(
         [
             not isinstance(one, UnpricedReason)
             and bool(
-                one.clock or any(size < prompt for size in one.thresholds) or len(_times(reach, one.boundaries)) > 1
+                one.clock or any(size < prompt for size in one.thresholds) or len(_times(usage, one.boundaries)) > 1
             )
             for one in listings
         ],
@@ -112,16 +137,16 @@ def _varying(listings: Sequence[_Listed], rows: pl.DataFrame, reach: _Reach) -> 
 
 
 def _told_apart(
-    rows: pl.DataFrame, name: Index, named: Sequence[Mapping[str, Any]], listings: Sequence[_Listed]
+    usage: _Usage, name: Index, named: Sequence[Mapping[str, Any]], listings: Sequence[_Listed]
 ) -> tuple[list[Cell], Index]:
     """The cells of rows whose prices differ by more than their names, and the index of each row's cell."""
     known = [listing for listing in listings if not isinstance(listing, UnpricedReason)]
-    times = _times(_reach(rows), frozenset[datetime]().union(*(listing.boundaries for listing in known)))
+    times = _times(usage, frozenset[datetime]().union(*(listing.boundaries for listing in known)))
     thresholds = frozenset[int]().union(*(listing.thresholds for listing in known))
-    prompt = _sum(rows, INPUT_COLUMNS) if thresholds else pl.Series(dtype=pl.Int64)
+    prompt = summed(usage.counts, INPUT_COLUMNS if thresholds else (), name.size)
     sizes = _sizes(prompt, thresholds)
     clock = [0, *sorted(frozenset[int]().union(*(listing.clock for listing in known)) - {0})]
-    keys, distinct = _combined([_Part(_NAME, len(named), name), *_parts(rows, times, prompt, sizes, clock)])
+    keys, distinct = _combined([_Part(_NAME, len(named), name), *_parts(usage, times, prompt, sizes, clock)])
     cells: list[Cell] = []
     for key in distinct:
         number = key[_NAME]
@@ -141,20 +166,23 @@ def _facets(named: Mapping[str, Any], **of_rows: Any) -> Facets:
 
 
 def _parts(
-    rows: pl.DataFrame, times: Sequence[datetime | None], prompt: pl.Series, sizes: Sequence[int], clock: Sequence[int]
+    usage: _Usage, times: Sequence[datetime | None], prompt: Whole, sizes: Sequence[int], clock: Sequence[int]
 ) -> list[_Part]:
-    """What besides the names tells the rows of this frame apart; what all of them share is left out."""
+    """What besides the names tells the rows apart; what all of them share is left out."""
     found: list[_Part] = []
+    at_us, counts = usage.at_us, usage.counts
     if len(times) > 1:
-        found.append(_Part("period", len(times), _reached([rows["created_at"] >= time for time in times[1:]])))
+        starts = [(time - _EPOCH) // _MICROSECOND for time in times[1:] if time is not None]
+        found.append(_Part("period", len(times), _reached([at_us >= start for start in starts])))
     if len(sizes) > 1:
         found.append(_Part("size", len(sizes), _reached([prompt >= size for size in sizes[1:]])))
     if len(clock) > 1:
-        of_day = rows["created_at"].cast(pl.Datetime("us")).to_physical() % (1_440 * _MINUTE_US)
+        of_day = at_us % _DAY_US
         found.append(_Part("clock", len(clock), _reached([of_day >= edge * _MINUTE_US for edge in clock[1:]])))
-    if IMAGES in rows.columns:
-        found.append(_Part("images", 2, _reached([rows[IMAGES] > 0])))
-        found.append(_Part("outputs", 2, _reached([_sum(rows, OUTPUT_COLUMNS) > 0])))
+    if IMAGES in counts:
+        outputs = summed(counts, OUTPUT_COLUMNS, at_us.size)
+        found.append(_Part("images", 2, _reached([counts[IMAGES] > 0])))
+        found.append(_Part("outputs", 2, _reached([outputs > 0])))
     return found
 
 
@@ -185,37 +213,25 @@ def _numbers(key: Index, size: int) -> tuple[list[int], Index]:
     return numbers.tolist(), places.take(key)
 
 
-def _sum(rows: pl.DataFrame, names: Sequence[str]) -> pl.Series:
-    present = [name for name in names if name in rows.columns]
-    return rows.select(pl.sum_horizontal(present or [pl.repeat(0, pl.len(), dtype=pl.Int64)]).alias("sum"))["sum"]
-
-
-def _times(reach: _Reach, boundaries: frozenset[datetime]) -> list[datetime | None]:
+def _times(usage: _Usage, boundaries: frozenset[datetime]) -> list[datetime | None]:
     """A moment of each price period that the rows reach: the first row's, then every change up to the last row."""
-    first, last = reach
+    first, last = usage.first, usage.last
     if first is None or last is None:
         return [None]
-    known = [time if first.tzinfo else time.astimezone(UTC).replace(tzinfo=None) for time in sorted(boundaries)]
-    return [first, *(time for time in known if first < time <= last)]
+    return [first, *(time for time in sorted(boundaries) if first < time <= last)]
 
 
-def _reach(rows: pl.DataFrame) -> _Reach:
-    """When the first and the last row were."""
-    at = rows["created_at"]
-    return cast(datetime | None, at.min()), cast(datetime | None, at.max())
-
-
-def _sizes(prompt: pl.Series, thresholds: frozenset[int]) -> list[int]:
+def _sizes(prompt: Whole, thresholds: frozenset[int]) -> list[int]:
     """A prompt size of each band that the rows reach."""
-    most = cast(int | None, prompt.max()) or 0
+    most = int(prompt.max(initial=0))
     return [0, *(size + 1 for size in sorted(thresholds) if size < most)]
 
 
-def _reached(reached: Sequence[pl.Series]) -> Index:
+def _reached(reached: Sequence[Mask]) -> Index:
     """How many of the conditions hold in each row."""
-    counted = np.zeros(reached[0].len(), dtype=np.intp)
-    for one in reached:
-        counted += one.fill_null(False).to_numpy()
+    counted = reached[0].astype(np.intp)
+    for one in reached[1:]:
+        counted += one
     return counted
 
 

@@ -1,93 +1,64 @@
 """Usage rows × price book → the cost columns, the price that made each cost, or why there is none.
 
-Rows are priced by cell (see `cells.py`); money is computed on whole columns (see `columnar.py`). What is here are the
-rules about rows: what is not billed, what cannot be priced, and whose cost counts. A rule that no row meets costs no
-pass over the rows: its mask is None.
+Rows are priced by cell (see `cells.py`); money is computed on whole columns (see `columnar.py`) and written where it
+stays (see `sheet.py`). What is here are the rules about costs: what those of a row are where a price, or another rule,
+decides (see `rules.py`), and whose cost counts.
 """
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from warehouse.catalog.generations import BUCKETS, COST
-from warehouse.pricing.amounts import MONEY, Amounts, Mask, Whole, money, placed, whole_numbers
+from warehouse.catalog.generations import COST
+from warehouse.pricing.amounts import MONEY, Amounts, Codes, Index, Known, Mask, either, first_known, whole_numbers
 from warehouse.pricing.book import PriceBook, UnpricedReason
 from warehouse.pricing.bounds import bounds
-from warehouse.pricing.cells import FACETS, NOTHING, Cell, cells_of
-from warehouse.pricing.columnar import costs
-from warehouse.pricing.distinct import Index
-from warehouse.pricing.extras import ROW, metered, units_of, used_units
+from warehouse.pricing.cells import FACETS, NOTHING, cells_of
+from warehouse.pricing.columnar import TOTAL, Room, costs
+from warehouse.pricing.extras import Units, units_between, units_of, used_units
 from warehouse.pricing.negotiated import Overlay
-from warehouse.pricing.tariff import Tariff
-from warehouse.pricing.units import COST_COLUMNS, IMAGES
+from warehouse.pricing.rules import NO_REASON, REASONS, Rows, reasons, rows_of, used
+from warehouse.pricing.sheet import Sheet
+from warehouse.pricing.units import COST_COLUMNS
+from warehouse.pricing.usage import Seen, counts_of, seen, taken
 from warehouse.settings import CostPolicy
 
 NOT_BILLED = "rule:failed-without-usage"
 """Price id of a failed request that used nothing: providers do not bill it, so it costs 0 by this rule."""
-_HITS = frozenset({"hit", "semantic hit"})
-_HITS_AS_WRITTEN = ("HIT", "SEMANTIC HIT")
-_USUAL = (*_HITS_AS_WRITTEN, "MISS", "SEMANTIC MISS", "REFRESH", "DISABLED", None)
-"""Cache statuses as gateways write them; any other is looked at by itself."""
-_REASONS = tuple(reason.value for reason in UnpricedReason)
-_NO_REASON = len(_REASONS)
 _SOURCES = ("computed", "reported", "cache", "ptu")
 _COMPUTED, _REPORTED, _CACHE, _PTU_PAID, _NOWHERE = range(5)
-_NEEDS_IMAGES, _NEEDS_UNITS, _IS_FREE = 1, 2, 3
 _LOOKED_AT = ("ai_org", "ai_model", "created_at", *FACETS)
 _ROWS_AT_ONCE = 1 << 18
 """Larger frames are priced in parts, side by side: what a part needs in between stays small."""
-_Codes = npt.NDArray[np.uint8]
+_BOUND = "#bound"
+"""Column of what a row costs at least and at most, where it has a cost, by a policy that does not count all costs."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Rules:
-    """What decides about rows before any price does. None: about no row of the frame."""
+class _Pricing:
+    """What the parts of a frame are priced by, and where to."""
 
-    hit: Mask | None
-    """Answered from the gateway's cache."""
-    free: Mask | None
-    """Failed, and used nothing."""
-    ptu: Mask | None
-    """Traffic that provisioned throughput has paid for: it costs nothing, whatever it used."""
-    unknown: Mask | None
-    """What was used is not known."""
-    negative: Mask | None
+    book: PriceBook
+    policy: CostPolicy
+    overlay: Overlay
+    found: Seen
+    sheet: Sheet
 
     @property
-    def settled(self) -> Mask | None:
-        """Rows that cost nothing."""
-        return _either(_either(self.hit, self.free), self.ptu)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows on their way to a price."""
-
-    counts: pl.DataFrame
-    units: pl.DataFrame | None
-    cells: Sequence[Cell]
-    cell: Index
-    rules: _Rules
-    tariff: Index
-    """Index into `tariffs`, -1 for none."""
+    def counts_reported(self) -> bool:
+        """Whether a reported cost may be what counts."""
+        return self.policy is CostPolicy.REPORTED or (
+            self.policy is not CostPolicy.COMPUTED and self.found.any_reported
+        )
 
     @property
-    def tariffs(self) -> list[Tariff]:
-        return [one.tariff for one in self.cells if one.tariff is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Costs:
-    """What the rules and the prices say."""
-
-    computed: Amounts
-    saved: tuple[Whole, Mask] | None
-    """What hits would have cost."""
-    reason: _Codes | None
+    def known(self) -> str:
+        """The column of what a row costs in any case."""
+        if self.policy is CostPolicy.REPORTED:
+            return _BOUND
+        return "cost" if self.counts_reported else TOTAL
 
 
 def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Overlay | None = None) -> pl.DataFrame:
@@ -101,272 +72,163 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
         virtual_key.
     Units: cents.
     """
+    pricing = _Pricing(book, policy, overlay or Overlay(), seen(frame), Sheet(frame.height))
+    units = used_units(frame)
 
-    def part(start: int) -> pl.DataFrame:
-        return _priced(frame.slice(start, _ROWS_AT_ONCE), book, policy, overlay or Overlay())
+    def part(start: int) -> bool:
+        where = slice(start, min(start + _ROWS_AT_ONCE, frame.height))
+        return _price(frame.slice(start, _ROWS_AT_ONCE), where, units_between(units, where.start, where.stop), pricing)
 
-    starts = range(0, max(frame.height, 1), _ROWS_AT_ONCE)
-    if len(starts) == 1:
-        money = part(0)
+    starts = range(0, frame.height, _ROWS_AT_ONCE)
+    if len(starts) <= 1:
+        bounded = [part(start) for start in starts]
     else:
         with ThreadPoolExecutor(pl.thread_pool_size(), "price") as pool:
-            money = pl.concat(pool.map(part, starts))
-    dropped = {"usage_known", *money.columns}
-    return frame.select(name for name in frame.columns if name not in dropped).hstack(money)
+            bounded = list(pool.map(part, starts))
+    if any(bounded):
+        for start in (start for start, was in zip(starts, bounded, strict=True) if not was):
+            where = slice(start, min(start + _ROWS_AT_ONCE, frame.height))
+            for name in ("cost_low", "cost_high"):
+                pricing.sheet.copy(name, pricing.known, where)
+    columns = _columns(pricing, bounded=any(bounded))
+    dropped = {"usage_known", *columns}
+    kept = [pl.col(name) for name in frame.columns if name not in dropped]
+    return frame.select(*kept, *(columns[column.name].alias(column.name) for column in COST))
 
 
-def _priced(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Overlay) -> pl.DataFrame:
-    """The cost columns of some rows."""
+def _columns(pricing: _Pricing, *, bounded: bool) -> dict[str, pl.Expr]:
+    """The cost columns."""
+    sheet = pricing.sheet
+    free = sheet.money("", TOTAL)  # what no tariff bills costs the same nothing
+    computed = sheet.money(TOTAL, TOTAL) if sheet.has(TOTAL) else free
+    cost = sheet.money("cost", "cost") if pricing.counts_reported else computed
+    known = sheet.money(_BOUND) if pricing.policy is CostPolicy.REPORTED else cost
+    return {
+        **{name: sheet.money(name, TOTAL) if sheet.has(name) else free for name in COST_COLUMNS},
+        "cost": cost,
+        "cost_source": sheet.text("cost_source"),
+        TOTAL: computed,
+        "reported_cost": pl.col("reported_cost").cast(MONEY),
+        "cache_saved_cost": sheet.money("cache_saved_cost", "cache_saved_cost")
+        if sheet.has("cache_saved_cost")
+        else pl.lit(None, dtype=MONEY),
+        "cost_low": sheet.money("cost_low") if bounded else known,
+        "cost_high": sheet.money("cost_high", "cost_high") if bounded else known,
+        "price_id": sheet.text("price_id"),
+        "unpriced_reason": sheet.text("unpriced_reason"),
+    }
+
+
+def _price(frame: pl.DataFrame, where: slice, units: Units | None, pricing: _Pricing) -> bool:
+    """Writes the cost columns of some rows; True where what they cost lies between bounds for any of them."""
+    found, sheet = pricing.found, pricing.sheet
     looked_at = frame.select(name for name in _LOOKED_AT if name in frame.columns)
-    counts, units = _counts(frame), used_units(frame)
-    if overlay:
-        looked_at = looked_at.with_columns(overlay.agreed(frame))
-    cells, cell = cells_of(looked_at.hstack(counts), book, overlay)
-    rules = _rules(frame, counts, units, np.array([one.is_ptu for one in cells]), cell)
-    numbers = iter(range(len(cells)))
-    tariff = np.array([-1 if one.tariff is None else next(numbers) for one in cells], dtype=np.intp)
-    rows = _Rows(counts, units, cells, cell, rules, tariff.take(cell))
-    found = _settled(rows, _reasons(rows))
-    computed = found.computed
-    reported = frame["reported_cost"].cast(MONEY)
-    cost, source = _counted(rows, computed, reported, policy)
-    columns = {name: money(amounts, computed.known) for name, amounts in computed.parts.items()}
-    free = money(np.zeros(frame.height, dtype=np.int64), computed.known)
-    columns = {name: columns.get(name, free) for name in COST_COLUMNS}  # what no tariff bills costs the same nothing
-    columns |= {"computed_cost": money(computed.total, computed.known), "reported_cost": reported}
-    columns["cost"] = columns["computed_cost"] if cost is None else money(*cost)
-    columns["cost_source"] = source
-    columns["cache_saved_cost"] = _nothing(frame.height, MONEY) if found.saved is None else money(*found.saved)
-    columns["price_id"] = _price_ids(rows, found)
-    columns["unpriced_reason"] = _texts(_REASONS, found.reason, frame.height)
-    whole, known = cost or (computed.total, computed.known)
-    if policy is not CostPolicy.COMPUTED and known is not None:
-        whole, known = _first_known((whole, known), (computed.total, computed.known))
-    if known is None or known.all():
-        columns |= dict.fromkeys(("cost_low", "cost_high"), columns["cost"] if cost is None else money(whole))
-    else:
-        at = np.flatnonzero(~known)
-        missing = counts[pl.Series(at)], cell[at], columns["unpriced_reason"].gather(pl.Series(at))
-        low, high = bounds(*missing, cells, units_of(units, at), book)
-        columns["cost_low"] = money(*_filled(whole, known, at, low))
-        columns["cost_high"] = money(*_filled(whole, known, at, high))
-    return pl.DataFrame([columns[column.name].alias(column.name) for column in COST])
-
-
-def _either(one: Mask | None, other: Mask | None) -> Mask | None:
-    return other if one is None else one if other is None else one | other
-
-
-def _where_any(mask: Mask) -> Mask | None:
-    return mask if mask.any() else None
-
-
-def _nothing(height: int, dtype: pl.DataType | type[pl.String]) -> pl.Series:
-    return pl.repeat(None, height, dtype=dtype, eager=True)
-
-
-def _counts(frame: pl.DataFrame) -> pl.DataFrame:
-    """The buckets; those that are empty in the whole frame are left out, but for the first: rows need a column."""
-    buckets = frame.select(column.name for column in BUCKETS)
-    blank = buckets.null_count().row(0, named=True)
-    names = [name for name in buckets.columns if blank[name] < frame.height] or buckets.columns[:1]
-    return buckets.select(pl.col(names).cast(pl.Int64))
-
-
-def _rules(frame: pl.DataFrame, counts: pl.DataFrame, units: pl.DataFrame | None, ptu: Mask, cell: Index) -> _Rules:
-    least = counts.min().row(0, named=True) if counts.height else {}
-    below = [name for name, count in least.items() if count is not None and count < 0]
-    negative = counts.select(pl.any_horizontal(pl.col(below) < 0).fill_null(False)).to_series() if below else None
-    known, success = frame.select(
-        pl.col("usage_known").fill_null(False), pl.col("is_success").cast(pl.Boolean).fill_null(True)
-    )
-    free: Mask | None = None
-    if not success.all():
-        failed = np.flatnonzero(~success.to_numpy())
-        free = np.zeros(frame.height, dtype=np.bool_)
-        free[failed] = ~_used(counts, units, failed)
-    return _Rules(
-        hit=_hits(frame["cache_status"]),
-        free=None if free is None else _where_any(free),
-        ptu=_where_any(ptu.take(cell)) if ptu.any() else None,
-        unknown=None if known.all() else ~known.to_numpy(),
-        negative=None if negative is None else negative.to_numpy(),
-    )
-
-
-def _hits(statuses: pl.Series) -> Mask | None:
-    """True for answers from the gateway's cache."""
-    if statuses.null_count() + (statuses == "MISS").sum() == statuses.len():
-        return None
-    usual = statuses.is_in(_USUAL)
-    unusual = statuses.filter(~usual).unique() if not usual.all() else statuses.head(0)
-    hits = [*_HITS_AS_WRITTEN, *(text for text in unusual if text and text.strip().lower() in _HITS)]
-    return _where_any(statuses.is_in(hits).fill_null(False).to_numpy())
-
-
-def _used(counts: pl.DataFrame, units: pl.DataFrame | None, at: Index) -> Mask:
-    """Whether the rows `at` used anything."""
-    used = np.zeros(at.size, dtype=np.bool_)
-    some = counts[pl.Series(at)].select(pl.any_horizontal(pl.all() != 0).fill_null(False))
-    used |= some.to_series().to_numpy()
-    beside = units_of(units, at)
-    if beside is not None:
-        used[beside[ROW].to_numpy()] = True
-    return used
-
-
-def _needs(cell: Cell) -> int:
-    if cell.tariff is None:
-        return 0
-    if cell.tariff.needs_images:
-        return _NEEDS_IMAGES
-    if cell.tariff.needs_units:
-        return _NEEDS_UNITS
-    return _IS_FREE if cell.tariff.is_free else 0
-
-
-def _reasons(rows: _Rows) -> _Codes | None:
-    """Why rows have no computed cost, before their cost is known; None when all can be priced."""
-    of_cells = [_NO_REASON if one.reason is None else _REASONS.index(one.reason) for one in rows.cells]
-    reason = np.array(of_cells, dtype=np.uint8).take(rows.cell)
-    _by_need(rows, reason)
-    rules = rows.rules
-    # The later a rule stands here the more it counts.
-    for mask, code in (
-        (rules.negative, _REASONS.index(UnpricedReason.NEGATIVE_USAGE)),
-        (rules.unknown, _REASONS.index(UnpricedReason.NO_USAGE)),
-        (_either(rules.free, rules.ptu), _NO_REASON),
-    ):
-        if mask is not None:
-            reason[mask] = code
-    return reason if (reason != _NO_REASON).any() else None
-
-
-def _by_need(rows: _Rows, reason: _Codes) -> None:
-    """Says of rows that have a tariff why it cannot price them."""
-    of_cells = np.array([_needs(one) for one in rows.cells], dtype=np.uint8)
-    meters = metered(rows.units, rows.tariff, rows.tariffs)
-    images = rows.counts[IMAGES] if IMAGES in rows.counts.columns else None
-    if not of_cells.any() and (meters is None or not meters[1].any()):
-        return
-    needs = of_cells.take(rows.cell)
-    counted, uncounted = meters or (None, None)
-    missing = needs == _NEEDS_UNITS
-    if counted is not None:
-        missing &= ~counted
-    missing |= (needs == _NEEDS_IMAGES) & (True if images is None else images.is_null().to_numpy())
-    if counted is not None and uncounted is not None and uncounted.any():
-        # Seconds on a model that is sold by tokens: what was used has no price, so nothing has.
-        at = np.flatnonzero(uncounted & ~counted)
-        missing[at] |= ~_has_counts(rows.counts[pl.Series(at)])
-    open_ = reason == _NO_REASON
-    reason[open_ & missing] = _REASONS.index(UnpricedReason.MISSING_QUANTITY)
-    if images is not None:
-        # Files say 0 per token for image models that they do not track: images of a free model are not free.
-        untracked = (needs == _IS_FREE) & (images.fill_null(0) > 0).to_numpy()
-        reason[open_ & untracked] = _REASONS.index(UnpricedReason.NO_PRICE)
-
-
-def _has_counts(counts: pl.DataFrame) -> Mask:
-    """True for rows that used tokens or made images."""
-    return counts.select(pl.any_horizontal(pl.all() > 0).fill_null(value=False)).to_series().to_numpy()
-
-
-def _settled(rows: _Rows, reason: _Codes | None) -> _Costs:
-    """Costs by the rules: hits and failed requests cost nothing, the rest what their tariff says."""
-    rules, tariffs, tariff = rows.rules, rows.tariffs, rows.tariff
-    saved = None if rules.hit is None else _saved(rows, rules.hit, reason)
+    counts = counts_of(frame, found)
+    if pricing.overlay:
+        looked_at = looked_at.with_columns(pricing.overlay.agreed(frame))
+    cells, cell = cells_of(looked_at, counts, pricing.book, pricing.overlay)
+    rows = rows_of(frame, found, counts, units, cells, cell)
+    reason = reasons(rows)
+    saved = None if rows.rules.hit is None else _saved(rows, rows.rules.hit, reason, sheet, where)
+    computed, reason = _settled(rows, reason, lambda name: sheet.amounts(name, where))
+    _put_known(sheet, TOTAL, where, computed.known)
     if reason is not None:
-        tariff = np.where(reason == _NO_REASON, tariff, -1)
+        sheet.write("unpriced_reason", where, REASONS, reason, reason != NO_REASON)
+    _put_price_ids(rows, computed.known, saved, sheet, where)
+    cost = _put_cost(rows, computed, frame, pricing, where)
+    whole, known = first_known(cost, (computed.total, computed.known))
+    if pricing.policy is CostPolicy.REPORTED:
+        sheet.put(_BOUND, where, whole)
+    if known is None or reason is None or known.all():
+        return False
+    _put_bounds(rows, np.flatnonzero(~known), reason, pricing, where)
+    return True
+
+
+def _put_known(sheet: Sheet, name: str, where: slice, known: Mask | None) -> None:
+    if known is not None:
+        sheet.mask(name, where, given=True)[:] = known
+
+
+def _settled(rows: Rows, reason: Codes | None, room: Room) -> tuple[Amounts, Codes | None]:
+    """Costs by the rules: hits and failed requests cost nothing, the rest what their tariff says; or why there is
+    none."""
+    rules, tariffs, tariff = rows.rules, rows.tariffs, rows.tariff
+    if reason is not None:
+        tariff = np.where(reason == NO_REASON, tariff, -1)
     if (settled := rules.settled) is not None:
         tariff = np.where(settled, len(tariffs), tariff)
         if reason is not None:
-            reason[settled] = _NO_REASON
-    computed = costs(rows.counts, tariff, [*tariffs, NOTHING], rows.units)
+            reason[settled] = NO_REASON
+        tariffs = [*tariffs, NOTHING]
+    computed = costs(rows.counts, tariff, tariffs, rows.units, room=room)
     if computed.known is not None:
-        reason = np.full(tariff.size, _NO_REASON, dtype=np.uint8) if reason is None else reason
-        reason[(reason == _NO_REASON) & ~computed.known] = _REASONS.index(UnpricedReason.COST_TOO_LARGE)
-    return _Costs(computed, saved, reason)
+        reason = np.full(tariff.size, NO_REASON, dtype=np.uint8) if reason is None else reason
+        reason[(reason == NO_REASON) & ~computed.known] = REASONS.index(UnpricedReason.COST_TOO_LARGE)
+    return computed, reason
 
 
-def _saved(rows: _Rows, hit: Mask, reason: _Codes | None) -> tuple[Whole, Mask]:
-    """What each hit of the gateway's cache would have cost; not known for other rows and where that has no price."""
-    known = hit if reason is None else hit & (reason == _NO_REASON)
+def _saved(rows: Rows, hit: Mask, reason: Codes | None, sheet: Sheet, where: slice) -> Mask:
+    """Writes what each hit of the gateway's cache would have cost, where that has a price; says where it has."""
+    known = hit if reason is None else hit & (reason == NO_REASON)
     known = known if rows.rules.free is None else known & ~rows.rules.free
     at = np.flatnonzero(known)
-    found = costs(rows.counts[pl.Series(at)], rows.tariff[at], rows.tariffs, units_of(rows.units, at), apart=False)
-    return placed(found.total, found.known, at, known.size)
+    found = costs(taken(rows.counts, at), rows.tariff[at], rows.tariffs, units_of(rows.units, at), apart=False)
+    sheet.amounts("cache_saved_cost", where)[at] = found.total
+    mask = sheet.mask("cache_saved_cost", where, given=False)
+    mask[at] = True if found.known is None else found.known
+    return mask
 
 
-def _price_ids(rows: _Rows, found: _Costs) -> pl.Series:
-    """The id of the price that explains each row's cost."""
-    ids = [*(cell.price_id for cell in rows.cells), NOT_BILLED, None]
-    number, hit = rows.cell, rows.rules.hit
-    known = found.computed.known
-    if hit is not None and found.saved is not None:
-        known = np.where(hit, found.saved[1], True if known is None else known)
-    if known is not None:
-        number = np.where(known, number, len(rows.cells) + 1)
-    if rows.rules.free is not None:
-        number = np.where(rows.rules.free, len(rows.cells), number)
-    return _texts(ids, number, number.size)
+def _put_price_ids(rows: Rows, known: Mask | None, saved: Mask | None, sheet: Sheet, where: slice) -> None:
+    """Writes the id of the price that explains each row's cost."""
+    number, hit, free = rows.cell, rows.rules.hit, rows.rules.free
+    if hit is not None and saved is not None:
+        known = np.where(hit, saved, True if known is None else known)
+    ids = [cell.price_id for cell in rows.cells]
+    if free is not None:
+        number = np.where(free, len(ids), number)
+        known = None if known is None else known | free
+    sheet.write("price_id", where, [*ids, NOT_BILLED], number, known)
 
 
-def _texts(texts: Sequence[str | None], index: Index | _Codes | None, height: int) -> pl.Series:
-    """The text of each row by its number; a number past the last, or no numbers: null."""
-    if index is None:
-        return _nothing(height, pl.String)
-    return pl.Series([*texts, None], dtype=pl.String).gather(pl.Series(index.astype(np.uint32)))
+def _put_cost(rows: Rows, computed: Amounts, frame: pl.DataFrame, pricing: _Pricing, where: slice) -> Known:
+    """Writes what counts as cost and from where it is; gives it back."""
+    sheet, rules = pricing.sheet, rows.rules
+    reported = frame.get_column("reported_cost") if pricing.counts_reported else None
+    order = _order(rows, (computed.total, computed.known), reported, pricing.policy)
+    cost = order[0][1] if len(order) == 1 else first_known(order[0][1], order[1][1])
+    if reported is not None:
+        at_no_cost = either(rules.hit, rules.ptu)
+        if order[0][0] == _REPORTED and at_no_cost is not None:
+            # A computed cost is 0 for a hit and for what is paid for already.
+            cost = np.where(at_no_cost, 0, cost[0]), None if cost[1] is None else cost[1] | at_no_cost
+        sheet.put("cost", where, cost[0])
+        _put_known(sheet, "cost", where, cost[1])
+    source, known = order[0]
+    if known[1] is None and rules.hit is None and rules.ptu is None:
+        sheet.write("cost_source", where, _SOURCES, source)
+    else:
+        codes = _sources(rows, order)
+        sheet.write("cost_source", where, _SOURCES, codes, codes != _NOWHERE)
+    return cost
 
 
-_Known = tuple[Whole, Mask | None]
-
-
-def _first_known(one: _Known, other: _Known) -> _Known:
-    if one[1] is None:
-        return one
-    known = None if other[1] is None else one[1] | other[1]
-    return np.where(one[1], one[0], other[0]), known
-
-
-def _filled(whole: Whole, known: Mask, at: Index, missing: _Known) -> _Known:
-    """The amounts with those of the rows `at`, which are missing."""
-    whole, is_known = whole.copy(), known.copy()
-    whole[at] = missing[0]
-    is_known[at] = True if missing[1] is None else missing[1]
-    return whole, is_known
-
-
-def _counted(
-    rows: _Rows, computed: Amounts, reported: pl.Series, policy: CostPolicy
-) -> tuple[_Known | None, pl.Series]:
-    """What counts as cost (None: what is computed), and from where it is."""
-    is_reported = policy is CostPolicy.REPORTED or reported.null_count() < reported.len()
-    order = _order(rows, (computed.total, computed.known), reported if is_reported else None, policy)
-    rules, first = rows.rules, order[0]
-    if len(order) == 1 and first[1][1] is None and rules.hit is None and rules.ptu is None:
-        source = pl.repeat(_SOURCES[first[0]], reported.len(), dtype=pl.String, eager=True)
-        return None if first[0] == _COMPUTED else first[1], source
-    source = np.full(reported.len(), _NOWHERE, dtype=np.uint8)
+def _sources(rows: Rows, order: list[tuple[int, Known]]) -> Codes:
+    """From where each row's cost is."""
+    source, rules = np.full(rows.cell.size, _NOWHERE, dtype=np.uint8), rows.rules
     for code, (_, known) in reversed(order):
         source[slice(None) if known is None else known] = code
     if rules.ptu is not None:
         source[rules.ptu if rules.free is None else rules.ptu & ~rules.free] = _PTU_PAID
     if rules.hit is not None:
         source[rules.hit] = _CACHE
-    cost = first[1] if len(order) == 1 else _first_known(first[1], order[1][1])
-    at_no_cost = _either(rules.hit, rules.ptu)
-    if first[0] == _REPORTED and at_no_cost is not None:
-        # A computed cost is 0 for a hit and for what is paid for already.
-        whole, known = np.where(at_no_cost, 0, cost[0]), cost[1]
-        cost = whole, None if known is None else known | at_no_cost
-    is_computed = len(order) == 1 and first[0] == _COMPUTED
-    return None if is_computed else cost, _texts(_SOURCES, source, reported.len())
+    return source
 
 
-def _order(rows: _Rows, computed: _Known, reported: pl.Series | None, policy: CostPolicy) -> list[tuple[int, _Known]]:
+def _order(rows: Rows, computed: Known, reported: pl.Series | None, policy: CostPolicy) -> list[tuple[int, Known]]:
     """Which costs count, the first one that is known before the others."""
-    if reported is None or policy is CostPolicy.COMPUTED:
+    if reported is None:
         return [(_COMPUTED, computed)]
     whole, known = whole_numbers(reported)
     if policy is CostPolicy.REPORTED:
@@ -374,6 +236,18 @@ def _order(rows: _Rows, computed: _Known, reported: pl.Series | None, policy: Co
     # Gateways report 0 for what they cannot price: beside real usage, that is no cost but the lack of one.
     meant = np.ones(whole.size, dtype=np.bool_) if known is None else known.copy()
     zero = np.flatnonzero(meant & (whole == 0))
-    meant[zero] = ~_used(rows.counts, rows.units, zero)
+    meant[zero] = ~used(rows.counts, rows.units, zero)
     both = [(_COMPUTED, computed), (_REPORTED, (whole, meant))]
     return both if policy is CostPolicy.COMPUTED_ELSE_REPORTED else both[::-1]
+
+
+def _put_bounds(rows: Rows, at: Index, reason: Codes, pricing: _Pricing, where: slice) -> None:
+    """Writes what each row costs at least and at most; of the rows `at` it is not known what they cost."""
+    sheet = pricing.sheet
+    found = bounds(
+        taken(rows.counts, at), rows.cell[at], reason[at], rows.cells, units_of(rows.units, at), pricing.book
+    )
+    for name, (whole, known) in zip(("cost_low", "cost_high"), found, strict=True):
+        sheet.copy(name, pricing.known, where)[at] = whole
+        if known is not None:
+            sheet.mask(name, where, given=True)[at] = known
