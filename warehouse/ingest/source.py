@@ -14,6 +14,8 @@ BLOCK_BYTES = 4 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _COMPRESSION_SUFFIXES = (".gz", ".zst", ".zstd")
 _COMPRESSED_BYTES = 256 << 10
+_UNPACKED_AT_ONCE = 64 << 10
+"""What comes out of so little at a time is still in the processor's cache when it is put with the rest."""
 _BROKEN: tuple[type[Exception], ...] = (
     cast("type[Exception]", isal_zlib.error),
     zstandard.ZstdError,
@@ -123,21 +125,29 @@ def _members(
     first: bytes, stream: BinaryIO, what: str, begin: Callable[[], _Decompressor], magic: bytes
 ) -> Iterator[bytes]:
     """A member at a time, because only a member tells a cut stream from one that ended."""
-    pending, member = first, begin()
+    member = begin()
     is_within = False
     try:
-        while block := pending or stream.read(_COMPRESSED_BYTES):
-            pending = b""
-            if not is_within and not block.strip(b"\0"):
-                continue
-            is_within = True
-            if plain := member.decompress(block):
-                yield plain
-            if member.eof:
-                pending, member, is_within = member.unused_data.lstrip(b"\0"), begin(), False
-                if len(pending) >= len(magic) and not pending.startswith(magic):
+        for piece in _pieces(first, stream):
+            block = piece
+            while block and (is_within or block.strip(b"\0")):
+                is_within = True
+                if plain := member.decompress(block):
+                    yield plain
+                if not member.eof:
+                    break
+                block, member, is_within = member.unused_data.lstrip(b"\0"), begin(), False
+                if len(block) >= len(magic) and not block.startswith(magic):
                     raise SourceDamaged(f"something that is not {what} follows the {what} stream")
     except _BROKEN as error:
         raise SourceDamaged(f"the {what} stream is damaged: {error}") from error
     if is_within:
         raise SourceDamaged(f"the {what} stream is cut short")
+
+
+def _pieces(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    block = first
+    while block:
+        for start in range(0, len(block), _UNPACKED_AT_ONCE):
+            yield block[start : start + _UNPACKED_AT_ONCE]
+        block = stream.read(_COMPRESSED_BYTES)
