@@ -39,6 +39,11 @@ class WatchedSession(Session):
     """
 
 
+def _is_watched(row: Any) -> bool:
+    """Whether anything that is remembered between requests depends on it; a table says so where nothing does."""
+    return getattr(row, "__watched__", True)
+
+
 def _organisation_of(row: Any) -> str:
     if getattr(row, "__tablename__", None) == "organisations":
         return row.id
@@ -56,7 +61,7 @@ def _after_flush(session: Session, _context: Any) -> None:
     changed: Iterable[Any] = (row for row in session.dirty if session.is_modified(row))
     written: set[str] = session.info.setdefault(_WRITTEN, set())
     for rows in (session.new, changed, session.deleted):
-        written.update(_organisation_of(row) for row in rows)
+        written.update(_organisation_of(row) for row in rows if _is_watched(row))
 
 
 def _do_execute(state: ORMExecuteState) -> None:

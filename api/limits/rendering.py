@@ -34,8 +34,8 @@ def exhausts_at(limit: Limit, now: datetime) -> datetime | None:
     days = left / limit.usage_per_day
     if days > _FARTHEST_DAYS:
         return None
-    at = (limit.counted_at or now) + timedelta(seconds=float(days * Decimal(DAY.total_seconds())))
-    return None if limit.next_reset_at is not None and at >= limit.next_reset_at else max(at, now)
+    at = now + timedelta(seconds=float(days * Decimal(DAY.total_seconds())))
+    return None if limit.next_reset_at is not None and at >= limit.next_reset_at else at
 
 
 def _told(limit: Limit, now: datetime) -> dict[str, Any]:

@@ -31,6 +31,19 @@ def next_reset(
             return None
 
 
+def caught_up(
+    limit: Mapping[str, Any], *, started_at: datetime, due: datetime, now: datetime
+) -> tuple[datetime, datetime | None]:
+    """The last reset that is not after `now`, and the one after it; `due` is the first that was missed.
+
+    Whoever comes late starts the period when it should have started, so that every row counts in its own.
+    """
+    last, following = due, next_reset(limit, started_at=started_at, after=due)
+    while following is not None and following <= now:
+        last, following = following, next_reset(limit, started_at=started_at, after=following)
+    return last, following
+
+
 def _stepped(start: datetime, days: int, after: datetime) -> datetime:
     steps = max(0, (after - start) // timedelta(days=days)) + 1
     return start + timedelta(days=days) * steps

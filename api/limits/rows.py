@@ -30,6 +30,8 @@ class Limit(Base):
     """
 
     __tablename__ = "limits"
+    __watched__ = False
+    """Counting goes on all the time; no key has to be looked up anew because of it."""
     __table_args__ = (
         # A limit cannot point at a workspace of another organisation.
         ForeignKeyConstraint(["organisation_id", "workspace_id"], ["workspaces.organisation_id", "workspaces.id"]),

@@ -80,9 +80,7 @@ def reset_usage(session: Session, entity: Entity, now: datetime) -> Sequence[Lim
 def restart(limit: Limit, from_: datetime, now: datetime) -> None:
     """A new period of the limit, which starts at `from_`."""
     put(limit, machine.restarted(state_of(limit)))
-    limit.period_started_at = limit.last_reset_at = from_
-    # What was used since an earlier `from_` is not counted yet.
-    limit.counted_at = to_millisecond(now) if from_ >= to_millisecond(now) else from_
+    limit.period_started_at = limit.last_reset_at = limit.counted_at = from_
     limit.last_updated_at = now
 
 
