@@ -41,11 +41,13 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(home: Path, *, workers: int = 1, **environment: str) -> Generator[LiveServer]:
+def live_server(
+    home: Path, app: str = "api.app:from_environment", *, workers: int = 1, **environment: str
+) -> Generator[LiveServer]:
     """A server over the installation in `home`; it answers `/health` when this yields and is gone afterwards."""
     port = free_port()
     command = [
-        *(sys.executable, "-m", "uvicorn", "--factory", "api.app:from_environment"),
+        *(sys.executable, "-m", "uvicorn", "--factory", app),
         *("--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--workers", str(workers)),
     ]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
