@@ -127,7 +127,7 @@ class Selection:
         """The values of the request's counter, in the order of `group_by`."""
         return tuple([facts.grouped(key) for key in self.group_by])
 
-    def keys(self) -> frozenset[str]:
+    def looks_at(self) -> frozenset[str]:
         """Every key that it looks at."""
         return frozenset({*self.group_by, *(term.key for term in self.terms)})
 
