@@ -5,6 +5,7 @@ the second time leads nowhere. Operators may let organisations reach private net
 is the operator's own.
 """
 
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from api.mail.transport import NotDelivered
 MOST_BYTES = 64 << 10
 LONGEST_RETRY_S = 3600.0
 LONGEST_URL = 2000
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
 _TRANSLATED = tuple(IPv6Network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
 """IPv6 addresses that stand for IPv4 ones: what they lead to cannot be seen."""
 
@@ -83,7 +85,7 @@ def problem_of(url: str, *, private_networks: bool) -> str | None:
     try:
         address = ip_address(parsed.host)
     except ValueError:
-        return None
+        return None if _NAME.fullmatch(parsed.raw_host.decode("ascii", "replace")) else "has no name of a host"
     return None if private_networks or is_public(address) else "must not lead into a private network"
 
 

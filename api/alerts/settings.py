@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings
 
 from api.alerts.rows import Channel
+from api.alerts.signing import secret_bytes
 from warehouse.settings import ENVIRONMENT
 
 
@@ -39,6 +40,13 @@ class AlertSettings(BaseSettings):
     def _is_a_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("must be a URL such as https://hooks.example.com/…")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_a_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            secret_bytes(value.get_secret_value())
         return value
 
     @model_validator(mode="after")

@@ -4,7 +4,6 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -24,7 +23,7 @@ def secret_bytes(secret: str) -> bytes:
     """What is signed with. Raises: ValueError that says what a secret looks like."""
     try:
         found = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:
         found = b""
     if not _FEWEST <= len(found) <= _MOST:
         raise ValueError(f"a webhook secret is {PREFIX} and the base64 of {_FEWEST} to {_MOST} bytes")

@@ -28,6 +28,7 @@ from api.sealing import INFO as SEALER
 from api.sealing import Sealer
 from tests.factories.app import NOW, Installation
 from tests.factories.smtp_server import HOST
+from warehouse.ingest.formats.spool import record_of_line
 from warehouse.ingest.spool import Spool
 
 
@@ -64,8 +65,8 @@ class Outbox:
         found = []
         for path in sorted(self.folder.rglob("*")):
             if path.is_file():
-                lines = [line for line in path.read_bytes().splitlines() if line.startswith(b"{")]
-                found += [orjson.loads(line) for line in lines]
+                records = map(record_of_line, path.read_bytes().splitlines(keepends=True))
+                found += [orjson.loads(record) for record in records if record is not None]
         return found
 
 
