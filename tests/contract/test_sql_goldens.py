@@ -64,6 +64,7 @@ QUESTIONS: dict[str, GroupedQuery] = {
         (), "cost", "users", outside=Groups(("model", "status_code"), (("gpt-4o", 200), ("o'brien", None)))
     ),
     "feedback_of_groups": question(("metadata.team",), "cost", "p95_latency", "avg_weighted_feedback"),
+    "feedback_beside_sums": question(("metadata.team",), "cost", "requests_with_feedback", "last_seen"),
     "every_filter": question(
         ("api_key",),
         "requests",
@@ -136,6 +137,15 @@ def test_a_question_split_over_a_rollup_and_rows(engines: list[Engine]) -> None:
     assert split is not None
     assert split.rest[0] == Window(SINCE, datetime(2026, 2, 1, 23, 59, 59, 999000, tzinfo=UTC))
     check("split", {engine.name: pretty(engine, compile_grouped(query, split)) for engine in engines})
+
+
+def test_a_question_of_which_a_rollup_answers_a_part(engines: list[Engine]) -> None:
+    query = question((), "cost", "error_rate", "cache_hits", "avg_tokens", "p95_latency", "users", "feedbacks")
+    fresh = {datetime(2026, 2, day, tzinfo=UTC).date(): True for day in range(1, 28)}
+    assert plan.candidates(query)[0].name == "rollup_hour_workspace"
+    split = plan.split_by(query, ROLLUP_OF["rollup_hour_workspace"], fresh)
+    assert split is not None
+    check("split_parts", {engine.name: pretty(engine, compile_grouped(query, split)) for engine in engines})
 
 
 def test_a_question_as_known_at_an_instant(engines: list[Engine]) -> None:

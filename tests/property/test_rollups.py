@@ -19,7 +19,7 @@ from tests.factories import questions, rows
 from tests.factories.loaded import loaded
 from warehouse.catalog.functions import column
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF
+from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF, Rollup
 from warehouse.engines.base import Batch, Engine, Limits, Window, scan
 from warehouse.query import plan
 from warehouse.query import run as runner
@@ -161,19 +161,31 @@ instants = st.integers(0, rows.DAYS * 86_400_000 - 1).map(lambda ms: rows.FIRST_
 
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
-@given(instants, instants, st.dictionaries(st.sampled_from(DAYS), st.booleans()))
-def test_the_parts_of_a_split_cover_every_instant_once(one: datetime, other: datetime, fresh: dict[date, bool]) -> None:
+@given(
+    instants,
+    instants,
+    st.dictionaries(st.sampled_from(DAYS), st.booleans()),
+    st.sampled_from([MODEL_DAY, ROLLUP_OF["rollup_hour_workspace"]]),
+)
+def test_the_parts_of_a_split_cover_every_instant_once(
+    one: datetime, other: datetime, fresh: dict[date, bool], rollup: Rollup
+) -> None:
     since, until = min(one, other), max(one, other)
-    split = plan.split_by(a_query(("model",), ("cost",), since, until), MODEL_DAY, fresh)
+    split = plan.split_by(a_query(("workspace",), ("cost",), since, until), rollup, fresh)
     if split is None:
         return
-    parts = sorted([*split.days, *split.rest], key=lambda window: window.since or since)
+    parts = sorted([*split.whole, *split.rest], key=lambda window: window.since or since)
     assert parts[0].since == since
     assert parts[-1].until == until
     for before, after in pairwise(parts):
         assert before.until is not None
         assert after.since == before.until + timedelta(milliseconds=1)
-    covered = {day for window in split.days for day in days_of(window)}
+    step_s = 3600 if rollup.hourly else 86_400
+    for window in split.whole:
+        assert window.since is not None
+        assert window.until is not None
+        assert window.since.timestamp() % step_s == (window.until.timestamp() + 0.001) % step_s == 0
+    covered = {day for window in split.whole for day in days_of(window)}
     assert all(fresh.get(day, True) for day in covered)
     assert {day for day, is_fresh in fresh.items() if is_fresh and wholly_within(day, since, until)} <= covered
 

@@ -13,7 +13,7 @@ FEEDBACKS = Dataset(
         Column("created_at", Kind.INSTANT, "When the feedback was given.", Unit.UTC),
         Column("workspace_slug", Kind.TEXT, "Workspace of the feedback, by slug."),
         Column("id", Kind.TEXT, "Id of the feedback."),
-        Column("trace_id", Kind.TEXT, "Trace that the feedback is on."),
+        Column("trace_id", Kind.TEXT, "Trace that the feedback is on.", distinct=True),
         Column("value", Kind.INTEGER, "Score from -10 to 10."),
         Column("weight", Kind.FLOAT, "Weight from 0 to 1."),
         Column("weighted", Kind.FLOAT, "Value times weight.", origin=Origin.GATELEDGER),

@@ -75,6 +75,8 @@ class Column:
     origin: Origin = Origin.GATEWAY
     since: int = 1
     """The schema version that added it (see `warehouse/storage/migrations`)."""
+    distinct: bool = False
+    """Whether nearly every row has a text of its own, so that a list of all texts would make a file no smaller."""
 
     def __post_init__(self) -> None:
         if not _COLUMN_NAME.fullmatch(self.name):

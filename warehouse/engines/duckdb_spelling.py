@@ -8,7 +8,15 @@ from warehouse.engines.base import Spelling
 
 _TOGETHER = ("0.5", "0.9", "0.95", "0.99")
 """Quantiles that questions ask together."""
-_MONEY_SUM = "DECIMAL(38, 12)"
+_BIGINT, _DOUBLE, _TIMESTAMP, _DATE, _TEXT = map(
+    exp.DataType.build, ("BIGINT", "DOUBLE", "TIMESTAMP", "DATE", "VARCHAR")
+)
+_MONEY_SUM = exp.DataType.build("DECIMAL(38, 12)")
+"""Types are read once: each reading of a name costs more than all else of a spelling."""
+
+
+def _cast(of: exp.Expr, to: exp.DataType) -> exp.Expr:
+    return of if isinstance(of, exp.Cast) and of.to == to else exp.Cast(this=of, to=to.copy())
 
 
 def _count(_: list[exp.Expr]) -> exp.Expr:
@@ -17,7 +25,7 @@ def _count(_: list[exp.Expr]) -> exp.Expr:
 
 def _count_if(of: list[exp.Expr]) -> exp.Expr:
     # Half as dear as COUNT(*) FILTER, but a HUGEINT, and NULL where there is no row at all.
-    return exp.cast(exp.Coalesce(this=exp.CountIf(this=of[0]), expressions=[exp.Literal.number(0)]), "BIGINT")
+    return _cast(exp.Coalesce(this=exp.CountIf(this=of[0]), expressions=[exp.Literal.number(0)]), _BIGINT)
 
 
 def _count_distinct(of: list[exp.Expr]) -> exp.Expr:
@@ -26,20 +34,20 @@ def _count_distinct(of: list[exp.Expr]) -> exp.Expr:
 
 def _sum_int(of: list[exp.Expr]) -> exp.Expr:
     # A HUGEINT sum becomes a DOUBLE in Parquet without a word.
-    return exp.cast(exp.Coalesce(this=exp.Sum(this=of[0]), expressions=[exp.Literal.number(0)]), "BIGINT")
+    return _cast(exp.Coalesce(this=exp.Sum(this=of[0]), expressions=[exp.Literal.number(0)]), _BIGINT)
 
 
 def _sum_float(of: list[exp.Expr]) -> exp.Expr:
-    return exp.Sum(this=exp.cast(of[0], "DOUBLE"))
+    return exp.Sum(this=_cast(of[0], _DOUBLE))
 
 
 def _sum_money(of: list[exp.Expr]) -> exp.Expr:
-    return exp.cast(exp.Sum(this=of[0]), _MONEY_SUM)
+    return _cast(exp.Sum(this=of[0]), _MONEY_SUM)
 
 
 def _ratio(of: list[exp.Expr]) -> exp.Expr:
-    divisor = exp.Nullif(this=exp.cast(of[1], "DOUBLE"), expression=exp.Literal.number(0))
-    return exp.Div(this=exp.cast(of[0], "DOUBLE"), expression=divisor)
+    divisor = exp.Nullif(this=_cast(of[1], _DOUBLE), expression=exp.Literal.number(0))
+    return exp.Div(this=_cast(of[0], _DOUBLE), expression=divisor)
 
 
 def _quantile(of: list[exp.Expr]) -> exp.Expr:
@@ -52,7 +60,7 @@ def _quantile(of: list[exp.Expr]) -> exp.Expr:
     if asked is not share:
         place = exp.Literal.number(_TOGETHER.index(share.name) + 1)
         quantile = exp.Anonymous(this="LIST_EXTRACT", expressions=[quantile, place])
-    return exp.cast(quantile, "DOUBLE")
+    return _cast(quantile, _DOUBLE)
 
 
 def _map_value(of: list[exp.Expr]) -> exp.Expr:
@@ -66,19 +74,19 @@ def _joined(of: list[exp.Expr]) -> exp.Expr:
 
 
 def _to_text(of: list[exp.Expr]) -> exp.Expr:
-    return exp.Coalesce(this=exp.cast(of[0], "VARCHAR"), expressions=[exp.Literal.string("")])
+    return exp.Coalesce(this=_cast(of[0], _TEXT), expressions=[exp.Literal.string("")])
 
 
 def _bucket(of: list[exp.Expr]) -> exp.Expr:
     width = exp.Anonymous(this="TO_SECONDS", expressions=[of[1]])
-    epoch = exp.cast(exp.Literal.string("1970-01-01 00:00:00"), "TIMESTAMP")
+    epoch = _cast(exp.Literal.string("1970-01-01 00:00:00"), _TIMESTAMP)
     return exp.Anonymous(this="TIME_BUCKET", expressions=[width, of[0], epoch])
 
 
 def _steps(of: list[exp.Expr]) -> exp.Expr:
-    at, origin = (exp.Anonymous(this="EPOCH_US", expressions=[exp.cast(each, "TIMESTAMP")]) for each in of[:2])
+    at, origin = (exp.Anonymous(this="EPOCH_US", expressions=[_cast(each, _TIMESTAMP)]) for each in of[:2])
     width_us = exp.Literal.number(int(of[2].name) * 1000)
-    return exp.cast(exp.IntDiv(this=exp.paren(exp.Sub(this=at, expression=origin)), expression=width_us), "BIGINT")
+    return _cast(exp.IntDiv(this=exp.paren(exp.Sub(this=at, expression=origin)), expression=width_us), _BIGINT)
 
 
 SPELLINGS: Mapping[str, Spelling] = {
@@ -98,6 +106,6 @@ SPELLINGS: Mapping[str, Spelling] = {
     "GL_TO_TEXT": _to_text,
     "GL_BUCKET": _bucket,
     "GL_STEPS": _steps,
-    "GL_DAY": lambda of: exp.cast(of[0], "DATE"),
-    "GL_INSTANT": lambda of: exp.cast(of[0], "TIMESTAMP"),
+    "GL_DAY": lambda of: _cast(of[0], _DATE),
+    "GL_INSTANT": lambda of: _cast(of[0], _TIMESTAMP),
 }

@@ -25,11 +25,11 @@ _SUMS = {Kind.INTEGER: "GL_SUM_INT", Kind.FLOAT: "GL_SUM_FLOAT", Kind.MONEY: "GL
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How a question's time is divided: whole days from a rollup, the rest from the rows."""
+    """How a question's time is divided: what is whole from a rollup, the rest from the rows."""
 
     rollup: Rollup
-    days: tuple[Window, ...]
-    """Whole UTC days that the rollup answers, from the first day's start to the last day's last millisecond."""
+    whole: tuple[Window, ...]
+    """Whole UTC days, or hours of an hourly rollup, that the rollup answers: to the last millisecond."""
     rest: tuple[Window, ...]
 
 
@@ -64,30 +64,58 @@ def dimension_keys(query: Question) -> list[exp.Expr]:
 def groups_of(query: Question, keys: Keys, parts: Sequence[Measure], split: Split | None) -> exp.Select:
     """Every group with its parts."""
     whole = (Window(query.since, query.until),)
+    if split is not None:
+        return _with_rollup(query, keys, parts, split)
+    if all(part.through for part in parts):
+        return _of_traces(query, keys, parts, whole)
     if any(part.through for part in parts):
-        of_traces = _of_traces(query, keys, parts, whole)
-        if all(part.through for part in parts):
-            return of_traces
-        return _merged([of_traces, _of_rows(query, keys, parts, whole)], Keys(keys.of, keys.count), parts)
-    if split is None and (not keys.and_all or not all(part.merge for part in parts)):
+        if not keys.and_all and all(part.merge or part.through for part in parts):
+            return _of_rows_and_traces(query, keys, parts, whole)
+        partials = [_of_traces(query, keys, parts, whole), _of_rows(query, keys, _own(parts), whole, parts)]
+        return _merged(partials, Keys(keys.of, keys.count), parts)
+    if not keys.and_all or not all(part.merge for part in parts):
         return _of_rows(query, keys, parts, whole)
     # What merges is grouped first, and once more over all: that reads a few groups instead of every row twice.
-    plain = Keys(keys.of, keys.count)
-    partials = [_of_rows(query, plain, parts, split.rest if split else whole)] if split is None or split.rest else []
-    if split is not None:
-        partials.insert(0, _of_rollup(query, plain, parts, split))
+    return _merged([_of_rows(query, Keys(keys.of, keys.count), parts, whole)], keys, parts)
+
+
+def _with_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Split) -> exp.Select:
+    """What merges from the rollup and the rows it lacks, all else from the rows of the whole time."""
+    plain, whole = Keys(keys.of, keys.count), (Window(query.since, query.until),)
+    merging = [part for part in parts if part.merge]
+    partials = [_of_rollup(query, plain, parts, split)]
+    if split.rest:
+        partials.append(_of_rows(query, plain, merging, split.rest, parts))
+    if own := [part for part in _own(parts) if not part.merge]:
+        partials.append(_of_rows(query, plain, own, whole, parts))
+    if any(part.through for part in parts):
+        partials.append(_of_traces(query, plain, parts, whole))
     return _merged(partials, keys, parts)
 
 
-def _of_rows(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
-    own = [
-        exp.Null() if part.through else named(f"{query.dataset.name}.{part.name}", part.expression) for part in parts
-    ]
-    read = [part.expression for part in parts if not part.through]
+def _own(parts: Sequence[Measure]) -> list[Measure]:
+    return [part for part in parts if not part.through]
+
+
+def _of_rows(
+    query: Question,
+    keys: Keys,
+    wanted: Sequence[Measure],
+    windows: Sequence[Window],
+    parts: Sequence[Measure] | None = None,
+) -> exp.Select:
+    """Groups of rows with the `wanted` of all `parts`; the others are NULL."""
+    parts, names = wanted if parts is None else parts, {part.name for part in wanted}
+    own = [_expression(query, part) if part.name in names else exp.Null() for part in parts]
+    read = [part.expression for part in wanted]
     if not keys.and_all:
         return _grouped(_read(query, _select(_row_keys(query, keys), parts, own), read, windows), keys.sets())
     tree = _select(keys.names(), parts, own).from_(_keyed_rows(query, keys, read, windows), copy=False)
     return _grouped(tree, keys.sets())
+
+
+def _expression(query: Question, part: Measure) -> exp.Expr:
+    return named(f"{query.dataset.name}.{part.name}", part.expression)
 
 
 def _keyed_rows(query: Question, keys: Keys, read: Sequence[exp.Expr], windows: Sequence[Window]) -> exp.Expr:
@@ -105,25 +133,55 @@ def _read(query: Question, tree: exp.Select, read: Sequence[exp.Expr], windows: 
 
 
 def _of_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Split) -> exp.Select:
-    time_column = "hour" if split.rollup.hourly else "day"
-    kept = _select(keys.of(time_column), parts, [column(part.name) for part in parts])
-    kept = kept.from_(scan(split.rollup.name, *split.days), copy=False)
-    return kept.where(conditions.within_days(split.days), *restrictions(query), copy=False)
+    values = [column(part.name) if part.merge else exp.Null() for part in parts]
+    if split.rollup.hourly:
+        kept, within = keys.of("hour"), conditions.within_windows("hour", split.whole)
+    else:
+        kept, within = keys.of("day"), conditions.within_days(split.whole)
+    tree = _select(kept, parts, values).from_(scan(split.rollup.name, *split.whole), copy=False)
+    return tree.where(within, *restrictions(query), copy=False)
 
 
 def _of_traces(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
     """The parts that look into feedbacks: each trace counts once per group, however many of its requests are in it."""
-    rows = exp.select(*_aliased(_row_keys(query, keys)), *map(exp.column, (_RATED, *_RATINGS)), copy=False)
-    rows = _read(query, rows, [column("trace_id")], windows)
-    same = exp.EQ(this=column("trace_id"), expression=exp.column(_RATED))
-    rows = rows.join(_ratings(query).subquery("ratings", copy=False), on=same, copy=False)
-    of_trace = [_named(call("GL_MAX", exp.column(rating)), name) for rating, name in _RATINGS.items()]
-    traces = exp.select(*keys.names(), _named(call("GL_COUNT"), "requests"), *of_trace, copy=False)
-    traces = _grouped(traces.from_(rows.subquery("keyed", copy=False), copy=False), keys.sets(exp.column(_RATED)))
+    rated = _rated_rows(query, keys, [], windows, side="")
+    traces = exp.select(*keys.names(), _named(call("GL_COUNT"), "requests"), *_of_trace(), copy=False)
+    traces = _grouped(traces.from_(rated, copy=False), keys.sets(exp.column(_RATED)))
     own = [part.expression.copy() if part.through else exp.Null() for part in parts]
     plain = Keys(keys.of, keys.count)
     tree = _select(plain.names(), parts, own).from_(traces.subquery("traces", copy=False), copy=False)
     return _grouped(tree, plain.sets())
+
+
+def _of_rows_and_traces(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
+    """The same beside parts of the rows that merge, reading every row once: one group of rows is of no rated trace."""
+    own = _own(parts)
+    rated = _rated_rows(query, keys, [part.expression for part in own], windows, side="left")
+    has_trace = exp.Not(this=exp.Is(this=exp.column(_RATED), expression=exp.Null()))
+    requests = _named(call("GL_COUNT_IF", has_trace), "requests")
+    traces = _select(keys.names(), own, [_expression(query, part) for part in own])
+    traces = traces.select(requests, *_of_trace(), copy=False).from_(rated, copy=False)
+    traces = _grouped(traces, keys.sets(exp.column(_RATED)))
+    values = [part.expression.copy() if part.through else _together(part) for part in parts]
+    tree = _select(keys.names(), parts, values).from_(traces.subquery("traces", copy=False), copy=False)
+    return _grouped(tree, keys.sets())
+
+
+def _rated_rows(
+    query: Question, keys: Keys, read: Sequence[exp.Expr], windows: Sequence[Window], *, side: str
+) -> exp.Subquery:
+    """The rows with their keys, what of them is `read`, and the ratings of their trace."""
+    columns = [column(name) for name in _columns_of(query, read)]
+    rows = exp.select(*_aliased(_row_keys(query, keys)), *columns, *map(exp.column, (_RATED, *_RATINGS)), copy=False)
+    rows = _read(query, rows, [column("trace_id"), *read], windows)
+    same = exp.EQ(this=column("trace_id"), expression=exp.column(_RATED))
+    ratings = _ratings(query).subquery("ratings", copy=False)
+    return rows.join(ratings, on=same, join_type=side, copy=False).subquery("keyed", copy=False)
+
+
+def _of_trace() -> list[exp.Expr]:
+    """What the ratings of a trace add up to, from any of its rows."""
+    return [_named(call("GL_MAX", exp.column(rating)), name) for rating, name in _RATINGS.items()]
 
 
 def _ratings(query: Question) -> exp.Select:
@@ -146,21 +204,21 @@ def _merged(partials: Sequence[exp.Select], keys: Keys, parts: Sequence[Measure]
     union: exp.Query = partials[0]
     for partial in partials[1:]:
         union = exp.union(union, partial, distinct=False, copy=False)
-    values = [
-        exp.alias_(call(_merge(part), exp.column(f"m_{part.name}")), f"m_{part.name}", copy=False) for part in parts
-    ]
-    tree = exp.select(*keys.names(), *values, copy=False).from_(union.subquery("partials", copy=False), copy=False)
-    return _grouped(tree, keys.sets())
+    tree = _select(keys.names(), parts, list(map(_together, parts)), aliased=False)
+    return _grouped(tree.from_(union.subquery("partials", copy=False), copy=False), keys.sets())
 
 
-def _merge(part: Measure) -> str:
-    """How two values of a part become one; what does not merge has a value in one partial only."""
-    return _SUMS[part.kind] if part.additive or part.through else {"min": "GL_MIN"}.get(part.merge, "GL_MAX")
+def _together(part: Measure) -> exp.Expr:
+    """Values of a part as one; what does not merge has a value in one partial only."""
+    merge = _SUMS[part.kind] if part.additive or part.through else {"min": "GL_MIN"}.get(part.merge, "GL_MAX")
+    return call(merge, exp.column(f"m_{part.name}"))
 
 
-def _select(keys: Sequence[exp.Expr], parts: Sequence[Measure], values: Sequence[exp.Expr]) -> exp.Select:
+def _select(
+    keys: Sequence[exp.Expr], parts: Sequence[Measure], values: Sequence[exp.Expr], *, aliased: bool = True
+) -> exp.Select:
     of_parts = [exp.alias_(value, f"m_{part.name}", copy=False) for part, value in zip(parts, values, strict=True)]
-    return exp.select(*_aliased(keys), *of_parts, copy=False)
+    return exp.select(*(_aliased(keys) if aliased else keys), *of_parts, copy=False)
 
 
 def _aliased(keys: Sequence[exp.Expr]) -> list[exp.Expr]:

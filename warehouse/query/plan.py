@@ -9,19 +9,22 @@ from sqlglot import exp
 from warehouse.catalog import registry
 from warehouse.catalog.functions import call, column
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.model import Dataset
+from warehouse.catalog.model import Dataset, Measure
 from warehouse.catalog.prices import CORRECTIONS
 from warehouse.catalog.rollups import ROLLUP_OF, SOURCE_VERSION, Rollup, label_of
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions
 from warehouse.query.compile import parts_of
 from warehouse.query.parts import Split
-from warehouse.query.spec import MetadataDimension, Question, SeriesQuery, dimension_of
+from warehouse.query.spec import GroupedQuery, MetadataDimension, Question, SeriesQuery, dimension_of
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S, _HOUR_S = 86_400, 3_600
 LEAST_GAIN = 4
 """A rollup is taken when it stands for at least this many times its own rows; else reading the rows is as quick."""
+LEAST_COLUMNS = 3
+"""Beside measures that do not merge, it is taken when at least this many columns of the rows need not be read then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class RolledDay:
 
 
 def candidates(query: Question) -> list[Rollup]:
-    """The rollups that know every column and measure that the question names, the narrowest first."""
-    if query.as_known_at is not None or any(not part.merge for part in parts_of(query)):
+    """The rollups that know every column, and the measures that merge, of the question, the narrowest first."""
+    if query.as_known_at is not None or not _merges(query):
         return []
     columns = _columns_asked(query)
     if columns is None:
@@ -54,18 +57,19 @@ def candidates(query: Question) -> list[Rollup]:
 
 
 def split_by(query: Question, rollup: Rollup, fresh: Mapping[date, bool]) -> Split | None:
-    """The question's time divided over a rollup and the rows; None when the rollup answers no whole day.
+    """The question's time divided over a rollup and the rows; None when the rollup answers nothing of it.
 
     `fresh` tells of each day that holds rows or is rolled up whether the rollup has exactly its rows; a day in
     neither holds nothing, so it may lie within a stretch of fresh ones. What it says of other days is not read.
     """
     since, until = conditions.to_millisecond(query.since), conditions.to_millisecond(query.until)
-    first, last = _whole_days(since, until)
-    stretches = list(_stretches(first, last, fresh))
-    if not stretches:
+    low, high = _whole(since, until, HOUR if rollup.hourly else DAY)
+    if low > high:
         return None
-    days = tuple(Window(_start(a), _start(b) + DAY - conditions.MILLISECOND) for a, b in stretches)
-    return Split(rollup, days, tuple(_between(since, until, days)))
+    stretches = _stretches(low.date(), high.date(), fresh)
+    ends = [(max(low, _start(a)), min(high, _start(b) + DAY - conditions.MILLISECOND)) for a, b in stretches]
+    whole = tuple(Window(first, last) for first, last in ends)
+    return Split(rollup, whole, tuple(_between(since, until, whole))) if whole else None
 
 
 def days_window(query: Question) -> Window:
@@ -94,7 +98,7 @@ def rolled_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> di
 
 def pays(split: Split, held: Mapping[date, RolledDay]) -> bool:
     """True when the rollup's days are enough smaller than the rows they stand for."""
-    days = [held[day] for day in held if any(_is_within(day, window) for window in split.days)]
+    days = [held[day] for day in held if any(_is_within(day, window) for window in split.whole)]
     return sum(day.summed for day in days) >= LEAST_GAIN * sum(day.rows for day in days)
 
 
@@ -104,6 +108,20 @@ def freshness_of(fingerprints: Mapping[date, str], held: Mapping[date, RolledDay
         day: day in held and day in fingerprints and held[day].fingerprints == frozenset({label_of(fingerprints[day])})
         for day in fingerprints.keys() | held.keys()
     }
+
+
+def _merges(query: Question) -> bool:
+    """True when a rollup can answer all measures, or so many that reading the rows for the others is worth it."""
+    parts = parts_of(query)
+    merging, others = ([part for part in parts if bool(part.merge) is merges] for merges in (True, False))
+    if not others:
+        return True
+    saved = _columns_read(merging) - _columns_read(others)
+    return isinstance(query, GroupedQuery) and len(saved) >= LEAST_COLUMNS
+
+
+def _columns_read(parts: Iterable[Measure]) -> set[str]:
+    return {node.name for part in parts for node in part.expression.find_all(exp.Column)}
 
 
 def _columns_asked(query: Question) -> set[str] | None:
@@ -126,15 +144,15 @@ def _columns_asked(query: Question) -> set[str] | None:
     return asked
 
 
-def _whole_days(since: datetime, until: datetime) -> tuple[date, date]:
-    """First and last UTC day that lie wholly within both instants; the first is after the last when none does."""
-    first = (since + DAY - conditions.MILLISECOND).date()
+def _whole(since: datetime, until: datetime, step: timedelta) -> tuple[datetime, datetime]:
+    """The time of all whole steps within both instants; the first is after the last when there is none."""
+    low = since + (_EPOCH - since) % step
     after = until + conditions.MILLISECOND
-    return first, after.date() - DAY
+    return low, after - (after - _EPOCH) % step - conditions.MILLISECOND
 
 
 def _is_within(day: date, window: Window) -> bool:
-    return window.since is not None and window.until is not None and window.since <= _start(day) <= window.until
+    return bool(window.since and window.until and window.since.date() <= day <= window.until.date())
 
 
 def _stretches(first: date, last: date, fresh: Mapping[date, bool]) -> Iterable[tuple[date, date]]:

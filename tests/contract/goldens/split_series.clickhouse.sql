@@ -37,7 +37,10 @@ FROM (
       "unpriced_requests" AS m_unpriced_requests
     FROM "rollup_hour_workspace"
     WHERE
-      "day" BETWEEN toDate(toDateTime64('2026-03-21 00:00:00.000', 3, 'UTC'), 'UTC') AND toDate(toDateTime64('2026-03-31 23:59:59.999', 3, 'UTC'), 'UTC')
+      (
+        "hour" >= toDateTime64('2026-03-20 10:00:00.000', 3, 'UTC')
+        AND "hour" <= toDateTime64('2026-03-31 23:59:59.999', 3, 'UTC')
+      )
       AND "organisation_id" = 'org-1'
     UNION ALL
     SELECT
@@ -67,14 +70,8 @@ FROM (
     FROM "generations"
     WHERE
       (
-        (
-          "created_at" >= toDateTime64('2026-03-20 10:00:00.000', 3, 'UTC')
-          AND "created_at" <= toDateTime64('2026-03-20 23:59:59.999', 3, 'UTC')
-        )
-        OR (
-          "created_at" >= toDateTime64('2026-04-01 00:00:00.000', 3, 'UTC')
-          AND "created_at" <= toDateTime64('2026-04-02 12:00:00.000', 3, 'UTC')
-        )
+        "created_at" >= toDateTime64('2026-04-01 00:00:00.000', 3, 'UTC')
+        AND "created_at" <= toDateTime64('2026-04-02 12:00:00.000', 3, 'UTC')
       )
       AND "organisation_id" = 'org-1'
     GROUP BY

@@ -31,7 +31,10 @@ FROM (
       "unpriced_requests" AS m_unpriced_requests
     FROM "rollup_hour_workspace"
     WHERE
-      "day" BETWEEN CAST(CAST('2026-03-21 00:00:00.000' AS TIMESTAMP) AS DATE) AND CAST(CAST('2026-03-31 23:59:59.999' AS TIMESTAMP) AS DATE)
+      (
+        "hour" >= CAST('2026-03-20 10:00:00.000' AS TIMESTAMP)
+        AND "hour" <= CAST('2026-03-31 23:59:59.999' AS TIMESTAMP)
+      )
       AND "organisation_id" = 'org-1'
     UNION ALL
     SELECT
@@ -55,14 +58,8 @@ FROM (
     FROM "generations"
     WHERE
       (
-        (
-          "created_at" >= CAST('2026-03-20 10:00:00.000' AS TIMESTAMP)
-          AND "created_at" <= CAST('2026-03-20 23:59:59.999' AS TIMESTAMP)
-        )
-        OR (
-          "created_at" >= CAST('2026-04-01 00:00:00.000' AS TIMESTAMP)
-          AND "created_at" <= CAST('2026-04-02 12:00:00.000' AS TIMESTAMP)
-        )
+        "created_at" >= CAST('2026-04-01 00:00:00.000' AS TIMESTAMP)
+        AND "created_at" <= CAST('2026-04-02 12:00:00.000' AS TIMESTAMP)
       )
       AND "organisation_id" = 'org-1'
     GROUP BY
