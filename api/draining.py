@@ -17,8 +17,12 @@ def draining(
     clock: Callable[[], datetime],
     *,
     on_failure: Callable[[], None] = lambda: None,
+    on_stored: Callable[[], None] = lambda: None,
 ) -> Background:
-    """The thread that loads `what` from `spool`; a failure loses nothing. What was loaded is logged as `api.<what>`."""
+    """The thread that loads `what` from `spool`; a failure loses nothing. What was loaded is logged as `api.<what>`.
+
+    `on_stored` hears that there are new rows; it must not fail.
+    """
     logger = logging.getLogger(f"api.{what.replace(' ', '_')}")
 
     def drain() -> None:
@@ -30,6 +34,8 @@ def draining(
         except Exception:
             on_failure()
             raise
+        if report is not None and report.stored:
+            on_stored()
         _tell(logger, what, report)
 
     return Background(f"loading {what}", drain, interval_s, logger)

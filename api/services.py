@@ -19,6 +19,7 @@ from api.ingest.loaders import Loaders
 from api.jwt.fetching import KeySets
 from api.jwt.fetching import client as key_set_client
 from api.jwt.service import Tokens
+from api.limits.upkeep import LimitUpkeep
 from api.logs.objects import LogObjects
 from api.maintenance import Maintenance
 from api.opening import ready_database
@@ -83,7 +84,10 @@ def running(
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         logs = LogObjects(settings.warehouse, environment)
         loaders, interval_s = Loaders(settings, engine, database, sources, logs), settings.spool_interval_s
-        stack.enter_context(draining("records", spool, loaders.at, interval_s, clock, on_failure=loaders.forget))
+        limits = LimitUpkeep(database, engine, settings.home / "limits.lock", clock, settings.limits_interval_s)
+        stack.enter_context(limits.every(interval_s))
+        hooks = {"on_failure": loaders.forget, "on_stored": limits.note}
+        stack.enter_context(draining("records", spool, loaders.at, interval_s, clock, **hooks))
         updates = stack.enter_context(closing(Spool(settings.feedback_spool_folder, clock, kinds=(FEEDBACKS,))))
         updater = FeedbackUpdater(engine, settings.quarantine_folder)
         stack.enter_context(draining("changes of feedbacks", updates, lambda _: updater, interval_s, clock))

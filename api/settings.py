@@ -75,6 +75,12 @@ class ApiSettings(BaseSettings):
     maintenance_interval_s: float = Field(
         default=300.0, gt=0, validation_alias=AliasChoices("GATELEDGER_MAINTENANCE_INTERVAL_S")
     )
+    limits_interval_s: float = Field(
+        default=60.0,
+        gt=0,
+        validation_alias=AliasChoices("GATELEDGER_LIMITS_INTERVAL_S"),
+        description="how often usage limits are counted although no rows came in here",
+    )
     log_exports_bucket: str | None = Field(
         default=None,
         validation_alias=AliasChoices("LOG_EXPORTS_BUCKET"),

@@ -6,16 +6,17 @@ from pipelines.assets.gateway_logs import gateway_logs
 from pipelines.assets.generations import generations
 from pipelines.assets.prices import model_prices
 from pipelines.assets.rollups import rollups
-from pipelines.metadata import describe_key_upkeep, describe_repricing
+from pipelines.assets.usage import usage_of_limits
+from pipelines.metadata import describe_key_upkeep, describe_limits, describe_repricing, describe_reset
 from pipelines.partitions import selection_of
 from pipelines.resources import EXPORTS, WRITES, Ledger
 from warehouse.rollups import build_rollups
 
 load_logs = dg.define_asset_job(
     "load_logs",
-    selection=dg.AssetSelection.assets(gateway_logs, generations, rollups),
+    selection=dg.AssetSelection.assets(gateway_logs, generations, rollups, usage_of_limits),
     executor_def=dg.in_process_executor,
-    description="Load what is new in the log store for a day, and bring its rollups up to date.",
+    description="Load what is new in the log store for a day, bring its rollups up to date, count usage limits.",
 )
 
 refresh_prices = dg.define_asset_job(
@@ -44,6 +45,7 @@ def correct(context: dg.OpExecutionContext, ledger: Ledger, config: RepriceConfi
     context.add_output_metadata(describe_repricing(found))
     if not config.dry_run:
         build_rollups(ledger.engine(), selection.window)
+        ledger.refresh_limits()
 
 
 @dg.job(executor_def=dg.in_process_executor, description="Price stored requests again and correct what differs.")
@@ -87,6 +89,36 @@ def send_waiting(context: dg.OpExecutionContext, ledger: Ledger) -> None:
 def send_messages() -> None:
     """One op: it may run beside servers that do the same, and what it was at when it was killed comes back."""
     send_waiting()
+
+
+@dg.op
+def count_usage(context: dg.OpExecutionContext, ledger: Ledger) -> None:
+    """Start the usage limits anew that are due, and count all of them from the warehouse."""
+    context.add_output_metadata(describe_limits(ledger.refresh_limits()))
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Reset the usage limits that are due, and count them all.")
+def refresh_limits() -> None:
+    """One op: what was missed is caught up, and a second run, also at the same time, resets and alerts nothing more."""
+    count_usage()
+
+
+class ResetConfig(dg.Config):
+    """What is reset: a key, workspace, virtual key or integration by its id, or one limit."""
+
+    entity_id: str
+
+
+@dg.op
+def reset_usage(context: dg.OpExecutionContext, ledger: Ledger, config: ResetConfig) -> None:
+    """Usage starts at 0 now; when the limit is reset by itself stays as it is."""
+    context.add_output_metadata(describe_reset(ledger.reset_limits(config.entity_id)))
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Reset the usage limits of one entity by hand.")
+def reset_limits() -> None:
+    """One op: it resets anew each time it runs."""
+    reset_usage()
 
 
 class ExportConfig(dg.Config):

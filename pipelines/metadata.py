@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 
 from api.api_keys.upkeep import KeyNote, Upkeep
+from api.limits.counting import Refreshed
+from api.limits.listing import Shown
 from warehouse.ingest.daily import DayInventory
 from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
@@ -90,6 +92,44 @@ def describe_key_upkeep(done: Upkeep) -> Metadata:
         "rotated": len(done.rotated),
         "rotated keys": _keys(done.rotated, "earlier secret until"),
         "earlier secrets forgotten": done.forgotten,
+    }
+
+
+def describe_limits(done: Refreshed) -> Metadata:
+    """How many limits were counted, which started anew and which were crossed."""
+    restarts = (
+        f"| {one.entity_type} | {one.entity_id} | {one.organisation_id} | {one.schedule} | {one.at.isoformat()} "
+        f"| {one.used:f} {one.type} | {one.next_reset_at and one.next_reset_at.isoformat()} |"
+        for one in done.restarts[:SHOWN]
+    )
+    crossings = (
+        f"| {one.entity_type} | {_cell(one.entity_name)} | {one.entity_id} | {one.organisation_id} | {one.kind} "
+        f"| {one.usage:f} of {one.credit_limit:f} {one.type} |"
+        for one in done.crossings[:SHOWN]
+    )
+    heads = (
+        "| entity | id | organisation | schedule | since | used before | next reset |",
+        "| entity | name | id | organisation | crossed | usage |",
+    )
+    tables = [
+        dg.MetadataValue.md("\n".join([head, "|---" * (head.count("|") - 1) + "|", *lines]))
+        for head, lines in zip(heads, (restarts, crossings), strict=True)
+    ]
+    return {
+        "limits": done.limits,
+        "changed": done.changed,
+        "started anew": len(done.restarts),
+        "limits that started anew": tables[0],
+        "crossed": len(done.crossings),
+        "limits that were crossed": tables[1],
+    }
+
+
+def describe_reset(limits: Sequence[Shown]) -> Metadata:
+    """Which limits were reset by hand."""
+    return {"limits": len(limits)} | {
+        f"{one.entity_type} {one.entity_id} {one.type}": f"until {one.next_reset_at or 'it is reset by hand'}"
+        for one in limits[:SHOWN]
     }
 
 

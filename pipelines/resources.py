@@ -12,6 +12,8 @@ from api.alerts.listing import overdue
 from api.api_keys.upkeep import Upkeep
 from api.cli.local import Local
 from api.exports.running import Due, Outcome
+from api.limits.counting import Refreshed
+from api.limits.listing import Shown
 from warehouse.engines.base import Engine
 from warehouse.errors import ConfigurationError
 from warehouse.ingest.audit import forget_old
@@ -66,6 +68,14 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
         """How many messages wait for somebody who sends them."""
         with self._local.session() as session:
             return overdue(session, self.now(), OVERDUE)
+
+    def refresh_limits(self) -> Refreshed:
+        """Start the limits anew that are due, and count all of them until now."""
+        return self._local.refresh_limits()
+
+    def reset_limits(self, reference: str) -> list[Shown]:
+        """Usage of an entity, or of one limit, starts at 0 now."""
+        return self._local.reset_limits(reference)
 
     def due_exports(self) -> list[Due]:
         """The exports that were started and that nobody is at; none where exports are switched off."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipelines.jobs import keep_api_keys, load_logs, maintain_warehouse, refresh_prices
+from pipelines.jobs import keep_api_keys, load_logs, maintain_warehouse, refresh_limits, refresh_prices
 
 CATCH_UP = timedelta(hours=2)
 """For so long after midnight the day before is loaded too: its last objects come late."""
@@ -26,3 +26,15 @@ hourly_maintenance = dg.ScheduleDefinition(job=maintain_warehouse, cron_schedule
 api_key_upkeep = dg.ScheduleDefinition(
     name="api_key_upkeep", job=keep_api_keys, cron_schedule="*/5 * * * *", execution_timezone="UTC"
 )
+
+# Each resets whatever is due, so one that was missed is caught up by the next of any kind.
+weekly_resets = dg.ScheduleDefinition(
+    name="weekly_resets", job=refresh_limits, cron_schedule="0 0 * * 0", execution_timezone="UTC"
+)
+monthly_resets = dg.ScheduleDefinition(
+    name="monthly_resets", job=refresh_limits, cron_schedule="0 0 1 * *", execution_timezone="UTC"
+)
+daily_resets = dg.ScheduleDefinition(
+    name="daily_resets", job=refresh_limits, cron_schedule="0 0 * * *", execution_timezone="UTC"
+)
+"""For resets every so many days, and first resets that were named."""

@@ -64,6 +64,8 @@ def ingest(
 
         sources = sources_of(source, sys.stdin.buffer, os.environ, lambda text: stderr.print(text, highlight=False))
         report = loader.load(sources, options, datetime.now(UTC), on_progress=show)
+    if report.stored:
+        local.refresh_limits()
     _print(report, as_json=json_)
     if strict and report.rejected:
         raise typer.Exit(EXIT_REJECTS)

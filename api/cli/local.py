@@ -23,6 +23,9 @@ from api.errors import NotFound
 from api.exports.payloads import Payloads
 from api.exports.running import ExportRunner
 from api.exports.storage import ExportStorage
+from api.limits.counting import Refreshed
+from api.limits.listing import Shown, reset_by_hand
+from api.limits.upkeep import refresh_all
 from api.logs.objects import LogObjects
 from api.opening import open_database, ready_database
 from api.organisations.service import Bootstrap, bootstrap
@@ -151,6 +154,15 @@ class Local:
             # Perhaps no server drains this home; whoever does holds a lease.
             if spool.backlog()[0]:
                 spool.drain(AuditLoader(self.engine, settings.quarantine_folder), _utc_now())
+
+    def refresh_limits(self) -> Refreshed:
+        """Usage limits in the period they should be in, counted until now; what they crossed waits to be sent."""
+        return refresh_all(self.database, self.engine, _utc_now())
+
+    def reset_limits(self, reference: str) -> list[Shown]:
+        """Usage of an entity, or of one limit, starts at 0 now. Raises: NotFound."""
+        with self.auditing() as audit, self.database.transaction() as session:
+            return reset_by_hand(session, audit, reference, _utc_now())
 
     @cached_property
     def exports(self) -> ExportRunner:

@@ -52,6 +52,7 @@ def reprice(
             _print_differences(found)
         if not dry_run:
             found = local.reprice(selection, on_day=show)
+            local.refresh_limits()
     if json_:
         print_json(_plain(found))
     else:

@@ -3,13 +3,13 @@
 Idempotent: what has started anew is not due any more, whoever runs beside or again. What was missed is caught up.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.api_keys.rows import ApiKey
@@ -62,16 +62,10 @@ def restart_due(
     session: Session,
     now: datetime,
     *,
-    organisation_id: str | None = None,
-    schedules: Collection[Schedule] = tuple(Schedule),
     limit: int = BATCH,
 ) -> list[Restart]:
     """The limits that were due and started anew, at most so many. Nothing is counted: see `counting.refresh`."""
     query = select(Limit).where(Limit.next_reset_at <= now).order_by(Limit.next_reset_at, Limit.id).limit(limit)
-    if organisation_id is not None:
-        query = query.where(Limit.organisation_id == organisation_id)
-    if set(schedules) != set(Schedule):
-        query = query.where(_scheduled(schedules))
     due = session.scalars(query.with_for_update().execution_options(populate_existing=True)).all()
     restarts = [restart for row in due if (restart := restarted(row, now)) is not None]
     tell_entities(session, due, now)
@@ -126,12 +120,3 @@ def _entities(session: Session, limits: Sequence[Limit]) -> list[tuple[ApiKey | 
             )
             found += [(row, held[row.id]) for row in rows]
     return found
-
-
-def _scheduled(schedules: Collection[Schedule]) -> ColumnElement[bool]:
-    wanted: list[ColumnElement[bool]] = [Limit.periodic_reset.in_([one.value for one in schedules])]
-    if Schedule.DAYS in schedules:
-        wanted.append(Limit.periodic_reset_days.is_not(None))
-    if Schedule.ONCE in schedules:
-        wanted.append(Limit.periodic_reset.is_(None) & Limit.periodic_reset_days.is_(None))
-    return or_(*wanted)

@@ -23,6 +23,7 @@ def test_the_graph_of_assets() -> None:
         "model_prices": [],
         "gateway_logs": [],
         "generations": ["gateway_logs", "model_prices"],
+        "usage_of_limits": ["generations"],
         **{name: ["generations"] for name in ROLLUP_NAMES},
     }
 
@@ -31,7 +32,7 @@ def test_days_are_partitions_except_for_prices() -> None:
     partitioned = {
         node.key.to_user_string() for node in defs.resolve_asset_graph().asset_nodes if node.partitions_def is not None
     }
-    assert partitioned == {"gateway_logs", "generations", *ROLLUP_NAMES}
+    assert partitioned == {"gateway_logs", "generations", "usage_of_limits", *ROLLUP_NAMES}
 
 
 def test_everything_that_has_to_hold_is_checked() -> None:
@@ -51,13 +52,23 @@ def test_jobs_schedules_and_sensors() -> None:
         "refresh_prices_schedule": "30 0 * * *",
         "maintain_warehouse_schedule": "45 * * * *",
         "api_key_upkeep": "*/5 * * * *",
+        "weekly_resets": "0 0 * * 0",
+        "monthly_resets": "0 0 1 * *",
+        "daily_resets": "0 0 * * *",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "new_gateway_logs",
         "started_exports",
         "waiting_messages",
     }
-    assert {"load_logs", "refresh_prices", "maintain_warehouse", "write_log_export"} <= set(repository.job_names)
+    assert {
+        "load_logs",
+        "refresh_prices",
+        "maintain_warehouse",
+        "write_log_export",
+        "refresh_limits",
+        "reset_limits",
+    } <= set(repository.job_names)
 
 
 def test_what_writes_shares_one_pool() -> None:
