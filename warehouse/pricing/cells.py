@@ -17,7 +17,7 @@ from warehouse.pricing.distinct import numbered
 from warehouse.pricing.negotiated import AGREED, AgreedListing, Agreement, Overlay
 from warehouse.pricing.tariff import Facets, Tariff, choose, has_price, tariff
 from warehouse.pricing.units import IMAGES, INPUT_COLUMNS, OUTPUT_COLUMNS
-from warehouse.pricing.usage import Counts, most_of, summed, taken
+from warehouse.pricing.usage import Counts, summed
 
 FACETS = ("region", "execution_mode", "image_quality", "image_size")
 """Optional text columns that choose among a model's prices."""
@@ -66,7 +66,7 @@ class _Usage:
 
     def of(self, at: Index) -> "_Usage":
         """That of some rows."""
-        return _Usage(self.at_us[at], self.first, self.last, taken(self.counts, at))
+        return _Usage(self.at_us[at], self.first, self.last, self.counts.of(at))
 
 
 _Listed = Listing | AgreedListing | UnpricedReason
@@ -77,10 +77,7 @@ def cells_of(rows: pl.DataFrame, counts: Counts, book: PriceBook, overlay: Overl
 
     Shape: needs ai_org, ai_model, created_at, and `AGREED` where there is an overlay.
     """
-    told = [name for name in (*FACETS, AGREED) if name in rows.columns and rows[name].null_count() < rows.height]
-    texts = rows.select("ai_org", "ai_model", *told)
-    name, distinct = numbered(texts)
-    named = [dict(zip(texts.columns, values, strict=True)) for values in distinct]
+    name, named = _names(rows)
     book.shelves({row["ai_org"] for row in named})  # what is not read yet is read together
     listings = [overlay.listing(row.get(AGREED), row["ai_org"], row["ai_model"], book) for row in named]
     usage = _usage(rows, counts)
@@ -105,6 +102,28 @@ def cells_of(rows: pl.DataFrame, counts: Counts, book: PriceBook, overlay: Overl
     return cells + more, index
 
 
+def _names(rows: pl.DataFrame) -> tuple[Index, list[dict[str, Any]]]:
+    """The number of each row's names, and what each number stands for."""
+    told = [name for name in (*FACETS, AGREED) if name in rows.columns and rows[name].null_count() < rows.height]
+    has_more = np.zeros(rows.height, dtype=np.bool_)
+    for column in told:
+        has_more |= rows[column].is_not_null().to_numpy()
+    at = np.flatnonzero(has_more) if told else np.array([], dtype=np.intp)
+    columns = ["ai_org", "ai_model"]
+    texts = rows.select(*columns, *told)
+    if 2 * at.size > rows.height:
+        name, known = numbered(texts)
+        return name, [dict(zip(texts.columns, values, strict=True)) for values in known]
+    # Most requests are served the usual way: only the others are told apart by how they are.
+    name, known = numbered(texts.select(columns))
+    named = [dict(zip(columns, values, strict=True)) for values in known]
+    if at.size:
+        number, known = numbered(texts[pl.Series(at)])
+        name[at] = number + len(named)
+        named += [dict(zip(texts.columns, values, strict=True)) for values in known]
+    return name, named
+
+
 def _usage(rows: pl.DataFrame, counts: Counts) -> _Usage:
     created = rows["created_at"]
     if not isinstance(created.dtype, pl.Datetime):
@@ -122,8 +141,7 @@ def _varying(listings: Sequence[_Listed], usage: _Usage) -> Mask:
     """Per name, whether its rows may have different prices."""
     if IMAGES in usage.counts:
         return np.ones(len(listings), dtype=np.bool_)
-    most = most_of({name: usage.counts[name] for name in INPUT_COLUMNS if name in usage.counts})
-    prompt = sum(most.values())
+    prompt = sum(usage.counts.most.get(name, 0) for name in INPUT_COLUMNS)
     return np.array(
         [
             not isinstance(one, UnpricedReason)

@@ -17,7 +17,7 @@ from warehouse.pricing.formula import EXACT
 from warehouse.pricing.reference import COST_DIGITS
 from warehouse.pricing.tariff import CONSTANT, Tariff
 from warehouse.pricing.units import BY_COLUMN, OTHER_COST, QUANTITIES
-from warehouse.pricing.usage import Counts, most_of, taken
+from warehouse.pricing.usage import Counts
 from warehouse.pricing.wide import wide_costs
 
 TOTAL = "computed_cost"
@@ -54,7 +54,7 @@ def costs(
     narrow = tariff.copy()
     narrow[at] = -1
     amounts = _narrow(counts, narrow, kept, extra, room, apart=apart)
-    exact = wide_costs(taken(counts, at), tariff[at], tariffs, None if billed is None else billed.of(at), apart=apart)
+    exact = wide_costs(counts.of(at), tariff[at], tariffs, None if billed is None else billed.of(at), apart=apart)
     return _merged(amounts, at, exact, room)
 
 
@@ -85,7 +85,7 @@ def _wide(
     if extra is not None and extra.wide.size:
         wide = np.zeros(tariff.size, dtype=np.bool_) if wide is None else wide
         wide[extra.wide] = True
-    if _bound(most_of(counts), kept, extra) >= LIMIT:
+    if _bound(counts.most, kept, extra) >= LIMIT:
         large = _estimate(counts, tariff, kept, extra) >= _SURELY_FITS
         wide = large if wide is None else wide | large
     return wide if wide is not None and wide.any() else None, kept

@@ -7,6 +7,7 @@ decides (see `rules.py`), and whose cost counts.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.rules import NO_REASON, REASONS, Rows, reasons, rows_of, used
 from warehouse.pricing.sheet import Sheet
 from warehouse.pricing.units import COST_COLUMNS
-from warehouse.pricing.usage import Seen, counts_of, seen, taken
+from warehouse.pricing.usage import Seen, counts_of, seen
 from warehouse.settings import CostPolicy
 
 NOT_BILLED = "rule:failed-without-usage"
@@ -30,8 +31,10 @@ NOT_BILLED = "rule:failed-without-usage"
 _SOURCES = ("computed", "reported", "cache", "ptu")
 _COMPUTED, _REPORTED, _CACHE, _PTU_PAID, _NOWHERE = range(5)
 _LOOKED_AT = ("ai_org", "ai_model", "created_at", *FACETS)
-_ROWS_AT_ONCE = 1 << 18
-"""Larger frames are priced in parts, side by side: what a part needs in between stays small."""
+_ROWS_AT_ONCE = 1 << 19
+"""Larger frames are priced in parts: what a part needs in between stays small."""
+_WORTH_A_THREAD = 1 << 16
+"""Rows from which on parts side by side are worth what it costs to find the prices of each."""
 _BOUND = "#bound"
 """Column of what a row costs at least and at most, where it has a cost, by a policy that does not count all costs."""
 
@@ -75,25 +78,32 @@ def price(frame: pl.DataFrame, book: PriceBook, policy: CostPolicy, overlay: Ove
     pricing = _Pricing(book, policy, overlay or Overlay(), seen(frame), Sheet(frame.height))
     units = used_units(frame)
 
-    def part(start: int) -> bool:
-        where = slice(start, min(start + _ROWS_AT_ONCE, frame.height))
-        return _price(frame.slice(start, _ROWS_AT_ONCE), where, units_between(units, where.start, where.stop), pricing)
+    parts = _parts(frame.height)
 
-    starts = range(0, frame.height, _ROWS_AT_ONCE)
-    if len(starts) <= 1:
-        bounded = [part(start) for start in starts]
+    def part(where: slice) -> bool:
+        rows = frame.slice(where.start, where.stop - where.start)
+        return _price(rows, where, units_between(units, where.start, where.stop), pricing)
+
+    if len(parts) <= 1:
+        bounded = [part(where) for where in parts]
     else:
         with ThreadPoolExecutor(pl.thread_pool_size(), "price") as pool:
-            bounded = list(pool.map(part, starts))
+            bounded = list(pool.map(part, parts))
     if any(bounded):
-        for start in (start for start, was in zip(starts, bounded, strict=True) if not was):
-            where = slice(start, min(start + _ROWS_AT_ONCE, frame.height))
+        for where in (where for where, was in zip(parts, bounded, strict=True) if not was):
             for name in ("cost_low", "cost_high"):
                 pricing.sheet.copy(name, pricing.known, where)
     columns = _columns(pricing, bounded=any(bounded))
     dropped = {"usage_known", *columns}
     kept = [pl.col(name) for name in frame.columns if name not in dropped]
     return frame.select(*kept, *(columns[column.name].alias(column.name) for column in COST))
+
+
+def _parts(height: int) -> list[slice]:
+    """Parts of about the same size."""
+    count = max(-(-height // _ROWS_AT_ONCE), min(pl.thread_pool_size(), height // _WORTH_A_THREAD), 1)
+    edges = [height * number // count for number in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(edges) if start < stop]
 
 
 def _columns(pricing: _Pricing, *, bounded: bool) -> dict[str, pl.Expr]:
@@ -173,7 +183,7 @@ def _saved(rows: Rows, hit: Mask, reason: Codes | None, sheet: Sheet, where: sli
     known = hit if reason is None else hit & (reason == NO_REASON)
     known = known if rows.rules.free is None else known & ~rows.rules.free
     at = np.flatnonzero(known)
-    found = costs(taken(rows.counts, at), rows.tariff[at], rows.tariffs, units_of(rows.units, at), apart=False)
+    found = costs(rows.counts.of(at), rows.tariff[at], rows.tariffs, units_of(rows.units, at), apart=False)
     sheet.amounts("cache_saved_cost", where)[at] = found.total
     mask = sheet.mask("cache_saved_cost", where, given=False)
     mask[at] = True if found.known is None else found.known
@@ -244,9 +254,7 @@ def _order(rows: Rows, computed: Known, reported: pl.Series | None, policy: Cost
 def _put_bounds(rows: Rows, at: Index, reason: Codes, pricing: _Pricing, where: slice) -> None:
     """Writes what each row costs at least and at most; of the rows `at` it is not known what they cost."""
     sheet = pricing.sheet
-    found = bounds(
-        taken(rows.counts, at), rows.cell[at], reason[at], rows.cells, units_of(rows.units, at), pricing.book
-    )
+    found = bounds(rows.counts.of(at), rows.cell[at], reason[at], rows.cells, units_of(rows.units, at), pricing.book)
     for name, (whole, known) in zip(("cost_low", "cost_high"), found, strict=True):
         sheet.copy(name, pricing.known, where)[at] = whole
         if known is not None:

@@ -15,7 +15,6 @@ from warehouse.pricing.units import QUANTITY_DIGITS, UNIT_NAME_COLUMN, UNIT_QUAN
 
 _MILLION = 10**QUANTITY_DIGITS
 _DECIMAL = pl.Decimal(18, QUANTITY_DIGITS)
-_ROW = "row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,15 @@ def used_units(frame: pl.DataFrame) -> Units | None:
     """Each unit that a row used; None where no row used any. Shape: `frame` may have the two lists of units."""
     if UNIT_NAME_COLUMN not in frame.columns:
         return None
-    if not frame.select(pl.col(UNIT_NAME_COLUMN).list.len().sum()).item():
+    lengths = frame.select(pl.col(UNIT_NAME_COLUMN).list.len().fill_null(0)).to_series().to_numpy()
+    used = np.flatnonzero(lengths)
+    if not used.size:
         return None
     columns = (UNIT_NAME_COLUMN, UNIT_QUANTITY_COLUMN)
-    has_any = (frame[UNIT_NAME_COLUMN].list.len() > 0).fill_null(value=False)
-    places = has_any.arg_true().alias(_ROW)
-    flat = frame.select(columns).filter(has_any).with_columns(places).explode(*columns, empty_as_null=False)
+    flat = frame.select(columns)[pl.Series(used)].explode(*columns, empty_as_null=False)
     quantity = flat[UNIT_QUANTITY_COLUMN].cast(_DECIMAL).to_physical().cast(pl.Int64)
     unit, names = numbered(flat.select(UNIT_NAME_COLUMN))
-    rows = flat[_ROW].to_numpy().astype(np.intp)
-    return Units(rows, unit, quantity.fill_null(0).to_numpy(), [name for (name,) in names])
+    return Units(used.repeat(lengths[used]), unit, quantity.fill_null(0).to_numpy(), [name for (name,) in names])
 
 
 def units_between(units: Units | None, start: int, stop: int) -> Units | None:

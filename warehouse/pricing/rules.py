@@ -16,7 +16,7 @@ from warehouse.pricing.distinct import numbered
 from warehouse.pricing.extras import Units, metered, units_of
 from warehouse.pricing.tariff import Tariff
 from warehouse.pricing.units import IMAGES
-from warehouse.pricing.usage import MISS, Counts, Seen, any_used, below_zero, uncounted_images
+from warehouse.pricing.usage import MISS, Counts, Seen, any_used, uncounted_images
 
 REASONS = tuple(reason.value for reason in UnpricedReason)
 NO_REASON = len(REASONS)
@@ -78,7 +78,7 @@ def rows_of(
         unknown=None
         if found.all_known
         else where_any(~frame.get_column("usage_known").fill_null(value=False).to_numpy()),
-        negative=below_zero(counts),
+        negative=np.logical_or.reduce([counts[name] < 0 for name in counts.below]) if counts.below else None,
     )
     return Rows(counts, units, uncounted_images(frame, found), cells, cell, rules, tariffs, tariff)
 

@@ -7,8 +7,8 @@ such a column is one value for all rows. Units: 10^-12 cents.
 
 import struct
 import threading
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,22 +39,25 @@ class Sheet:
 
     def amounts(self, name: str, part: slice) -> Whole:
         """The amounts of some rows, to be written; 0 until then. They may not be negative (see `put`)."""
+        return self._room(name, np.zeros)[part, 0]
+
+    def _room(self, name: str, made: Callable[..., Any]) -> _Pairs:
         with self._lock:
             if name not in self._pairs:
-                self._pairs[name] = np.zeros((self._height, 2), dtype=np.int64)
-            return self._pairs[name][part, 0]
+                self._pairs[name] = made((self._height, 2), dtype=np.int64)
+            return self._pairs[name]
 
     def put(self, name: str, part: slice, amounts: Whole) -> None:
-        """Writes amounts of any sign."""
-        self.amounts(name, part)[:] = amounts
-        np.right_shift(amounts, 63, out=self._pairs[name][part, 1])
+        """Writes amounts of any sign. Shape: every part of the column is put, or copied."""
+        pairs = self._room(name, np.empty)[part]
+        pairs[:, 0] = amounts
+        np.right_shift(amounts, 63, out=pairs[:, 1])
 
     def copy(self, name: str, other: str, part: slice) -> Whole:
-        """The amounts of some rows, which are those of another column, to be written over."""
-        amounts = self.amounts(name, part)
-        if other in self._pairs:
-            self._pairs[name][part] = self._pairs[other][part]
-        return amounts
+        """The amounts of some rows, which are those of another column, to be written over; see `put`."""
+        pairs = self._room(name, np.empty)[part]
+        pairs[:] = self._pairs[other][part] if other in self._pairs else 0
+        return pairs[:, 0]
 
     def mask(self, name: str, part: slice, *, given: bool) -> Mask:
         """Which of some rows have a value, to be written; `given` until then, in every row."""

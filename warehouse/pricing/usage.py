@@ -1,6 +1,6 @@
 """What rows used, as whole columns of numbers, and what of it occurs in a frame at all."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,8 @@ from warehouse.catalog.generations import BUCKETS
 from warehouse.pricing.amounts import Index, Mask, Whole
 from warehouse.pricing.units import IMAGES
 
-Counts = Mapping[str, Whole]
-"""Bucket column → how much of it each row used, 0 where it does not say; an absent bucket is empty in all rows."""
 MISS = "MISS"
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,51 @@ def seen(frame: pl.DataFrame) -> Seen:
     )
 
 
-def counts_of(frame: pl.DataFrame, found: Seen) -> dict[str, Whole]:
+class Counts(Mapping[str, Whole]):
+    """Bucket column → how much of it each row used, 0 where it does not say; an absent bucket is empty in all rows."""
+
+    def __init__(
+        self, columns: Mapping[str, Whole], most: Mapping[str, int], below: Sequence[str], at: Index | None = None
+    ) -> None:
+        self.most = most
+        """No count of a bucket is larger than this."""
+        self.below = below
+        """Buckets with a count below 0."""
+        self._columns, self._at = columns, at
+        self._taken: dict[str, Whole] = {}
+
+    def of(self, at: Index) -> "Counts":
+        """The counts of some rows; a column is taken when it is asked for."""
+        return Counts(self, self.most, self.below, at)
+
+    def __getitem__(self, name: str) -> Whole:
+        if self._at is None:
+            return self._columns[name]
+        if name not in self._taken:
+            self._taken[name] = self._columns[name][self._at]
+        return self._taken[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def counts_of(frame: pl.DataFrame, found: Seen) -> Counts:
     """The buckets as numbers."""
     columns = {name: frame.get_column(name).cast(pl.Int64) for name in found.buckets}
-    return {
+    numbers = {
         name: (column.fill_null(0) if name in found.gaps else column).to_numpy() for name, column in columns.items()
     }
+    # Read without a sign, a number below 0 is larger than all others: one pass finds the largest, and whether any is.
+    most = {name: int(column.view(np.uint64).max(initial=0)) for name, column in numbers.items()}
+    below = [name for name, count in most.items() if count > _LARGEST]
+    most |= {name: int(numbers[name].max(initial=0)) for name in below}
+    return Counts(numbers, most, below)
 
 
 def uncounted_images(frame: pl.DataFrame, found: Seen) -> Mask | None:
@@ -65,22 +103,6 @@ def uncounted_images(frame: pl.DataFrame, found: Seen) -> Mask | None:
     if IMAGES not in found.buckets:
         return np.ones(frame.height, dtype=np.bool_)
     return frame.get_column(IMAGES).is_null().to_numpy() if IMAGES in found.gaps else None
-
-
-def most_of(counts: Counts) -> dict[str, int]:
-    """The largest count of each bucket."""
-    return {name: int(column.max(initial=0)) for name, column in counts.items()}
-
-
-def below_zero(counts: Counts) -> Mask | None:
-    """The rows with a count below 0; None when there are none."""
-    found = [column < 0 for column in counts.values() if column.min(initial=0) < 0]
-    return np.logical_or.reduce(found) if found else None
-
-
-def taken(counts: Counts, at: Index) -> dict[str, Whole]:
-    """The counts of some rows."""
-    return {name: column[at] for name, column in counts.items()}
 
 
 def any_used(columns: Iterable[Whole], size: int) -> Mask:
