@@ -29,8 +29,8 @@ _CENTS = Decimal("0.01")
 
 def amount(value: Decimal, type_: str) -> str:
     """`$12.50`, or `1,000 tokens`; fractions of a cent are only shown where there are any."""
-    if type_ == "tokens":
-        return f"{value.normalize():,f} tokens"
+    if type_ != "cost":
+        return f"{value.normalize():,f} {type_}"
     rounded = value.quantize(_CENTS) if abs(value) < Decimal(10) ** 20 else value
     return f"${rounded:,f}" if rounded == value else f"${value.normalize():,f}"
 
@@ -71,7 +71,7 @@ def event(crossing: Crossing, alert_id: str, organisation_name: str, now: dateti
             "value_key": crossing.value_key,
             "limit_id": crossing.limit_id,
             "limit_type": crossing.type,
-            "unit": "usd" if crossing.type == "cost" else "tokens",
+            "unit": "usd" if crossing.type == "cost" else crossing.type,
             "usage": format(crossing.usage, "f"),
             "credit_limit": format(crossing.credit_limit, "f"),
             "alert_threshold": None if threshold is None else format(threshold, "f"),

@@ -29,6 +29,7 @@ from api.limits.upkeep import refresh_all
 from api.logs.objects import LogObjects
 from api.opening import open_database, ready_database
 from api.organisations.service import Bootstrap, bootstrap
+from api.policies import refresh as policies
 from api.pricing.service import overlay_of
 from api.settings import ApiSettings
 from api.workspaces.service import ownership_of, slugs_of
@@ -156,8 +157,11 @@ class Local:
                 spool.drain(AuditLoader(self.engine, settings.quarantine_folder), _utc_now())
 
     def refresh_limits(self) -> Refreshed:
-        """Usage limits in the period they should be in, counted until now; what they crossed waits to be sent."""
-        return refresh_all(self.database, self.engine, _utc_now())
+        """Usage limits and policies in the period they should be in, counted until now; what they crossed is told."""
+        now = _utc_now()
+        done = refresh_all(self.database, self.engine, now)
+        policies.refresh_all(self.database, self.engine, now)
+        return done
 
     def reset_limits(self, reference: str) -> list[Shown]:
         """Usage of an entity, or of one limit, starts at 0 now. Raises: NotFound."""

@@ -9,7 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-LimitType = Literal["cost", "tokens"]
+LimitType = Literal["cost", "tokens", "requests"]
+"""The last one only of policies."""
 CrossingKind = Literal["threshold", "exhausted"]
 EntityType = Literal["api_key", "workspace", "virtual_key", "integration_workspace", "policy"]
 
@@ -21,7 +22,7 @@ NOTHING = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a limit allows. Units: USD for cost, tokens for tokens."""
+    """What a limit allows. Units: USD for cost, else tokens or requests."""
 
     type: LimitType
     credit_limit: Decimal

@@ -12,6 +12,7 @@ from api.background import Background
 from api.db import Database
 from api.limits.counting import Counted, Refreshed, apply, changes_of, read
 from api.limits.restarting import BATCH, Restart, restart_due
+from api.policies import refresh as policies
 from warehouse.engines.base import Engine
 from warehouse.errors import WarehouseError
 from warehouse.ingest.disk import lease
@@ -106,7 +107,9 @@ class LimitUpkeep:
         """Refresh now, unless another worker is at it: whether it was done. Raises: WarehouseError, SQLAlchemyError."""
         with lease(self._lock) as is_mine:
             if is_mine:
-                tell(refresh_all(self._database, self._engine, self._clock()))
+                now = self._clock()
+                tell(refresh_all(self._database, self._engine, now))
+                policies.refresh_all(self._database, self._engine, now)
             return is_mine
 
 

@@ -69,6 +69,8 @@ class Policy(Base):
     last_reset_at: Mapped[datetime | None]
     counts_from: Mapped[datetime | None]
     """Rows from before it do not count: when the policy was made, or its last reset."""
+    counted_at: Mapped[datetime | None]
+    """When the last count of its counters began."""
     counts_upper_bound: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     """A request without a price counts as the most that it can have cost; else as nothing."""
 

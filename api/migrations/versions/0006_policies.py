@@ -44,6 +44,7 @@ def upgrade() -> None:
         _at("next_usage_reset_at"),
         _at("last_reset_at"),
         _at("counts_from"),
+        _at("counted_at"),
         _flag("counts_upper_bound"),
         _text("unit", 10, nullable=True),
         sa.Column("value", sa.BigInteger(), nullable=True),
