@@ -4,24 +4,25 @@ JSONL keeps objects as objects; CSV and Parquet hold metadata, request and respo
 digits, instants are UTC (see `warehouse/query/export.py`).
 """
 
+import csv
 import io
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.errors import UnknownName
 from warehouse.exports.fields import BODIES, METADATA, Fields, source_of
-from warehouse.query.export import Format, records, write
+from warehouse.exports.texts import json_lines, json_objects, plain
 from warehouse.storage.tables import arrow_schema
 
 _COPY_BYTES = 1 << 20
+_LINE_END = "\r\n"
 _JSON_FIELDS = frozenset({METADATA, *BODIES})
 _STORED = arrow_schema(GENERATIONS)
 
@@ -62,7 +63,7 @@ def shaped(page: pa.Table, fields: Fields, bodies: Mapping[str, list[bytes | Non
         if source in BODIES:
             columns.append(pa.array([None if text is None else text.decode() for text in bodies[source]], pa.string()))
         elif source == METADATA:
-            columns.append(pa.array(_metadata(page), pa.string()))
+            columns.append(json_objects(page["metadata.key"], page["metadata.value"]))
         else:
             columns.append(page[source].cast(field.type))
     return pa.table(columns, schema=schema_of(fields))
@@ -89,7 +90,7 @@ def assemble(parts: Iterable[Callable[[], BinaryIO]], fields: Fields, form: File
             _join_parquet(parts, fields, out)
         else:
             if form is FileFormat.CSV:
-                out.write(_csv(schema_of(fields).empty_table()))
+                out.write(_header(fields))
             for opened in parts:
                 with opened() as part:
                     shutil.copyfileobj(part, out, _COPY_BYTES)
@@ -105,6 +106,12 @@ def _join_parquet(parts: Iterable[Callable[[], BinaryIO]], fields: Fields, out: 
                     writer.write_table(file.read_row_group(number))
 
 
+def _header(fields: Fields) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=_LINE_END).writerow(fields.names)
+    return text.getvalue().encode()
+
+
 def _type_of(field: str) -> pa.DataType:
     if field in _JSON_FIELDS:
         return pa.string()
@@ -112,30 +119,14 @@ def _type_of(field: str) -> pa.DataType:
     return pa.timestamp("ms", tz="UTC") if pa.types.is_timestamp(kind) else kind
 
 
-def _metadata(page: pa.Table) -> list[str]:
-    names, values = page["metadata.key"].to_pylist(), page["metadata.value"].to_pylist()
-    return [
-        orjson.dumps(dict(zip(keys or (), texts or (), strict=False))).decode()
-        for keys, texts in zip(names, values, strict=True)
-    ]
-
-
 def _put_jsonl(page: pa.Table, to: BinaryIO) -> None:
-    held = [name for name in page.column_names if source_of(name) in _JSON_FIELDS]
-    for record in records(page):
-        for name in held:
-            text: Any = record[name]
-            if text is not None:
-                record[name] = orjson.Fragment(text)
-        to.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    held = {name for name in page.column_names if source_of(name) in _JSON_FIELDS}
+    to.write(json_lines(page, held))
 
 
 def _put_csv(page: pa.Table, to: BinaryIO) -> None:
-    # Every part lacks the header: the whole file gets it once.
-    to.write(_csv(page).removeprefix(_csv(page.schema.empty_table())))
-
-
-def _csv(page: pa.Table) -> bytes:
-    text = io.BytesIO()
-    write(page, Format.CSV, text)
-    return text.getvalue()
+    """RFC 4180; what is absent is an empty field. No header: the whole file gets it once."""
+    text = io.StringIO(newline="")
+    fields = [plain(column).to_list() for column in page.columns]
+    csv.writer(text, lineterminator=_LINE_END).writerows(zip(*fields, strict=True))
+    to.write(text.getvalue().encode())
