@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
+from sqlglot import exp
 
 from api.alerts.rows import Alert
 from api.api_keys import service as api_keys
@@ -29,7 +30,7 @@ from tests.factories.app import NOW, Installation, installed
 from tests.factories.engines import lake_engine
 from tests.factories.rows import as_generations
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.engines.base import Batch, Engine
+from warehouse.engines.base import Batch, Engine, scan
 
 MS = timedelta(milliseconds=1)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -356,9 +357,6 @@ class TestForecasts:
 
 
 def _all_rows() -> Any:
-    from sqlglot import exp
-
-    from warehouse.engines.base import scan
 
     return exp.select(*(exp.column(exp.to_identifier(c.name, quoted=True)) for c in GENERATIONS.columns)).from_(
         scan("generations")
