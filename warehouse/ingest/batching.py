@@ -83,7 +83,7 @@ def make_batch(
     dataset = _pieces(reads)[0].dataset
     owners = [owner]
     raws = _raw_frames(dataset, reads, owners)
-    parts = [normalise(raw, dataset, owners, constants) for raw in raws]
+    parts = [normalise(raw, dataset, owners, constants, is_tidy=is_tidy) for raw, is_tidy in raws]
     rejects = [_reject(reads[number], index, error) for number, index, error in _bad(reads)]
     # The rows as they were read take as much memory as the batch; only their records may still be asked for.
     reads = [read.without_rows() for read in reads]
@@ -152,21 +152,26 @@ def reasons_of(rejects: Iterable[Reject]) -> Counter[str]:
     return Counter(reject.reason for reject in rejects)
 
 
-def _raw_frames(dataset: Dataset, reads: Sequence[Read], owners: list[Ownership]) -> list[pl.DataFrame]:
-    """The raw rows of all pieces: a frame for each way in which sources were read (as text, or typed)."""
+def _raw_frames(dataset: Dataset, reads: Sequence[Read], owners: list[Ownership]) -> list[tuple[pl.DataFrame, bool]]:
+    """The raw rows of all pieces: a frame for each way in which sources were read (as text, or typed), and whether
+    its texts are tidy."""
     alike: dict[object, list[pl.DataFrame]] = {}
+    untidy: set[object] = set()
     singles: list[Mapping[str, object]] = []
     for number, piece in enumerate(_pieces(reads)):
         owner = _owner(piece, owners)
         if piece.frame is not None:
             index = pl.col(INDEX).cast(pl.Int64)
             frame = piece.frame.with_columns(_place(PIECE, number), index, _place(OWNER, owner))
-            alike.setdefault(tuple(frame.schema.items()), []).append(frame)
+            way = tuple(frame.schema.items())
+            alike.setdefault(way, []).append(frame)
+            if not piece.is_tidy:
+                untidy.add(way)
         singles += [{PIECE: number, INDEX: index, OWNER: owner, **row} for index, row in piece.rows]
-    frames = [pl.concat(group) if len(group) > 1 else group[0] for group in alike.values()]
+    frames = [(pl.concat(group) if len(group) > 1 else group[0], way not in untidy) for way, group in alike.items()]
     if singles or not frames:
         whole = raw_schema(dataset) | {PIECE: pl.Int64(), INDEX: pl.Int64(), OWNER: pl.Int64()}
-        frames.append(pl.from_dicts(singles, schema=whole) if singles else pl.DataFrame(schema=whole))
+        frames.append((pl.from_dicts(singles, schema=whole) if singles else pl.DataFrame(schema=whole), False))
     return frames
 
 

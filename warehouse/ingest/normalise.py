@@ -59,9 +59,14 @@ def check_constants(dataset: Dataset, constants: Mapping[str, str]) -> None:
 
 
 def normalise(
-    raw: pl.DataFrame, dataset: Dataset, owners: Sequence[Ownership], constants: Mapping[str, str]
+    raw: pl.DataFrame,
+    dataset: Dataset,
+    owners: Sequence[Ownership],
+    constants: Mapping[str, str],
+    *,
+    is_tidy: bool = False,
 ) -> Normalised:
-    """Typed rows of a dataset from a raw frame.
+    """Typed rows of a dataset from a raw frame; `is_tidy` where none of its texts is blank or too long.
 
     Shape: columns of the dataset that a record fills, `PIECE` and `INDEX`; for generations also `usage_known`.
     `raw` holds `PIECE`, `INDEX`, perhaps `OWNER` (0 where absent), and any raw columns as text.
@@ -69,9 +74,9 @@ def normalise(
     check_constants(dataset, constants)
     frame = _complete(raw, dataset, constants)
     problems = values.Problems(frame.height)
-    texts = text_fields(dataset)
-    frame = values.blanks_to_null(frame, [name for name, kind in frame.schema.items() if kind == pl.String()])
-    values.text_lengths(frame, texts, problems)
+    if not is_tidy or constants:
+        frame = values.blanks_to_null(frame, [name for name, kind in frame.schema.items() if kind == pl.String()])
+        values.text_lengths(frame, text_fields(dataset), problems)
     frame = _owned(frame, owners, problems)
     if dataset is GENERATIONS:
         frame = _generations(frame, constants, problems)

@@ -104,6 +104,8 @@ class Piece:
     dataset: Dataset = GENERATIONS
     owner: Ownership | None = None
     """Whose the rows are, where that is not the loader's to say."""
+    is_tidy: bool = False
+    """No text of the frame is blank or too long: nobody needs to look again."""
 
     @property
     def height(self) -> int:

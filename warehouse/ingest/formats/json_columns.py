@@ -14,7 +14,6 @@ from typing import cast
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset, Kind
@@ -40,6 +39,8 @@ from warehouse.ingest.formats.base import read_rows
 from warehouse.ingest.framing import JsonLines
 from warehouse.ingest.identity import with_made_ids
 from warehouse.ingest.records import BadRecord, Piece, RawRow
+from warehouse.ingest.values import MAX_ID_LENGTH
+from warehouse.ingest.views import Look, look_at
 
 _LISTS = pl.List(pl.String())
 _METADATA = pl.Struct({"key": _LISTS, "value": _LISTS})
@@ -47,8 +48,6 @@ _ALTERNATIVE_ID = "_id"
 _NOT_A_NAME = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$"
 _NESTED = r"^[\[{]"
 _MOST_FAILURES = 3
-_VIEW_BYTES, _VIEW_TEXT = 16, 4
-_CASE_BIT = np.uint8(ord("{") ^ ord("["))
 _AT_ONCE = 1
 """Chunks that are read while the next one is decompressed. Two would be no faster on two cores, and take 100 MB."""
 _NOT_PLAIN = (METADATA_FIELD, UNITS_FIELD, *LISTS)
@@ -104,17 +103,18 @@ def read_chunks(chunks: Iterator[JsonLines], plan: Plan) -> Iterator[Piece]:
 def read_chunk(chunk: JsonLines, plan: Plan) -> list[Piece]:
     """The pieces of a chunk; together they hold each record once."""
     columns = plan.columns
-    frame = _read_fast(chunk, plan)
-    if frame is None:
+    fast = _read_fast(chunk, plan)
+    if fast is None:
         return [read_rows(chunk, lambda original: row_of(parse_object(original.data), columns))]
     pieces: list[Piece] = []
-    doubtful = _doubtful(frame, columns)
+    frame, look = fast.frame, look_at(fast.frame, MAX_ID_LENGTH)
+    doubtful = _doubtful(fast, look, columns)
     if doubtful is not None:
         only = doubtful.arg_true().to_list()
         pieces.append(read_rows(chunk, lambda original: row_of(parse_object(original.data), columns), only))
         frame = frame.filter(~doubtful)
     if frame.height:
-        pieces.append(Piece(chunk, with_made_ids(_raw(frame, columns), chunk)))
+        pieces.append(Piece(chunk, with_made_ids(_raw(frame, columns), chunk), is_tidy=look.is_tidy))
     return pieces
 
 
@@ -146,20 +146,28 @@ def _parallel(
     return cast("list[object]", first), cast("list[object]", second)
 
 
-def _read_fast(chunk: JsonLines, plan: Plan) -> pl.DataFrame | None:
+@dataclass(frozen=True, slots=True)
+class _Fast:
+    """All fields of a chunk, and where metadata is not what it should be."""
+
+    frame: pl.DataFrame
+    odd_metadata: pl.Series | None = None
+
+
+def _read_fast(chunk: JsonLines, plan: Plan) -> _Fast | None:
     """All fields, or None where a line of the chunk needs a closer look."""
     has_escapes = b"\\" in chunk.data
     if has_escapes and LONE_SURROGATE.search(chunk.data):
         return None
     if plan.failures < _MOST_FAILURES and plan.typed:
-        frame = _read(chunk, plan, plan.typed, has_escapes=has_escapes)
-        if frame is not None:
-            return frame
+        fast = _read(chunk, plan, plan.typed, has_escapes=has_escapes)
+        if fast is not None:
+            return fast
         plan.failures += 1
     return _read(chunk, plan, {}, has_escapes=has_escapes)
 
 
-def _read(chunk: JsonLines, plan: Plan, typed: Mapping[str, pl.DataType], *, has_escapes: bool) -> pl.DataFrame | None:
+def _read(chunk: JsonLines, plan: Plan, typed: Mapping[str, pl.DataType], *, has_escapes: bool) -> _Fast | None:
     schema: dict[str, pl.DataType] = {}
     for name, theirs in plan.columns.items():
         kind = _kind_of(name, has_escapes=has_escapes)
@@ -167,30 +175,52 @@ def _read(chunk: JsonLines, plan: Plan, typed: Mapping[str, pl.DataType], *, has
             return None
     if "id" in plan.columns:
         schema.setdefault(_ALTERNATIVE_ID, pl.String())
+    odd = None
     try:
         frame = pl.read_ndjson(io.BytesIO(chunk.data), schema=schema)
         if not chunk.has_counted(frame.height):
             return None
         frame = frame.rechunk()
-        if METADATA_FIELD in plan.columns and not has_escapes:
-            frame = frame.with_columns(_decoded(frame[plan.columns[METADATA_FIELD]]))
+        if METADATA_FIELD in plan.columns:
+            whole = frame[plan.columns[METADATA_FIELD]]
+            whole, odd = (whole, _odd_metadata(whole)) if has_escapes else _decoded(whole)
+            frame = frame.with_columns(whole)
     except pl.exceptions.PolarsError:
         return None
-    return frame.with_row_index("_index")
+    return _Fast(frame.with_row_index("_index"), odd)
 
 
-def _decoded(texts: pl.Series) -> pl.Series:
-    """Metadata from its JSON text; each text is read once where rows share them. Raises: PolarsError."""
+def _decoded(texts: pl.Series) -> tuple[pl.Series, pl.Series | None]:
+    """Metadata from its JSON text, and where it is odd; each text is read once where rows share them.
+
+    Raises: PolarsError.
+    """
     categories = pl.Categories.random()
     shared = texts.cast(pl.Categorical(categories))  # the categories live as long as it does
     codes = shared.to_physical().cast(pl.UInt32)
     count = cast("int | None", codes.max())
     if count is None or (count + 1) * 2 > len(texts):
-        return texts.str.json_decode(_METADATA)
+        whole = texts.str.json_decode(_METADATA)
+        return whole, _odd_metadata(whole)
     # Any row of a category has its text.
     rows = np.zeros(count + 2, dtype=np.uint32)
     rows[codes.fill_null(count + 1).to_numpy()] = np.arange(len(texts), dtype=np.uint32)
-    return texts.gather(rows[: count + 1]).str.json_decode(_METADATA).gather(codes)
+    distinct = texts.gather(rows[: count + 1]).str.json_decode(_METADATA)
+    odd = _odd_metadata(distinct)
+    return distinct.gather(codes), None if odd is None else odd.gather(codes).fill_null(value=False)
+
+
+def _odd_metadata(whole: pl.Series) -> pl.Series | None:
+    """True for metadata without one of its lists, or with more than text in them; None where there is none."""
+    odd = [whole.is_not_null() & whole.struct.field(part).is_null() for part in ("key", "value")]
+    odd.append(_nested(whole.struct.field("value")))
+    return _any_of(odd)
+
+
+def _any_of(masks: Sequence[pl.Series]) -> pl.Series | None:
+    """True where one of the masks is; None where none is anywhere."""
+    found = [mask.fill_null(value=False) for mask in masks if mask.any()]
+    return reduce(lambda a, b: a | b, found) if found else None
 
 
 def _kind_of(name: str, *, has_escapes: bool) -> pl.DataType:
@@ -200,48 +230,25 @@ def _kind_of(name: str, *, has_escapes: bool) -> pl.DataType:
     return _LISTS if name in LISTS else pl.String()
 
 
-def _doubtful(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.Series | None:
+def _doubtful(fast: _Fast, look: Look, columns: Mapping[str, str]) -> pl.Series | None:
     """True for records that the fast way may have got wrong; None where there are none."""
-    found = [frame[name].str.contains(_NESTED) for name in _with_brackets(frame)]
+    frame = fast.frame
+    found = [frame[name].str.contains(_NESTED) for name in look.bracketed]
     if "id" in columns:
-        names = {columns["id"], _ALTERNATIVE_ID}
-        found += [frame[name].str.contains(_NOT_A_NAME) for name in names]
+        names = dict.fromkeys((columns["id"], _ALTERNATIVE_ID))
+        found += [_numbers_or_flags(frame[name]) for name in names if _has_any(frame[name])]
     found += [_nested(frame[columns[name]]) for name in LISTS if name in columns and _has_any(frame[columns[name]])]
     if UNITS_FIELD in columns:
         found.append(frame[columns[UNITS_FIELD]].is_not_null())
-    if METADATA_FIELD in columns:
-        whole = frame[columns[METADATA_FIELD]]
-        found += [whole.is_not_null() & whole.struct.field(part).is_null() for part in ("key", "value")]
-        found.append(_nested(whole.struct.field("value")))
-    found = [mask.fill_null(value=False) for mask in found if mask.any()]
-    return reduce(lambda a, b: a | b, found) if found else None
+    if fast.odd_metadata is not None:
+        found.append(fast.odd_metadata)
+    return _any_of(found)
 
 
-def _with_brackets(frame: pl.DataFrame) -> list[str]:
-    """The text columns in which a value begins with a bracket."""
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String() and _has_any(frame[name])]
-    if not texts:
-        return []
-    table = frame.select(texts).to_arrow(compat_level=pl.CompatLevel.newest())
-    near = [name for name in texts if any(map(_may_begin_so, table.column(name).chunks))]
-    if not near:
-        return []
-    hits = frame.select(pl.col(near).str.contains(_NESTED).any()).row(0)
-    return [name for name, hit in zip(near, hits, strict=True) if hit]
-
-
-def _may_begin_so(texts: pa.Array) -> bool:
-    """False where no text of a column of views begins with a bracket; true where one does, or so seems.
-
-    A view holds the length of a text in four bytes and then its first ones; that of a NULL may hold anything.
-    """
-    views = texts.buffers()[1]
-    if views is None:
-        return False
-    places = slice(_VIEW_BYTES * texts.offset + _VIEW_TEXT, _VIEW_BYTES * (texts.offset + len(texts)), _VIEW_BYTES)
-    firsts = np.frombuffer(views, np.uint8)[places]
-    # The two opening brackets differ in this bit only.
-    return bool(((firsts | _CASE_BIT) == ord("{")).any())
+def _numbers_or_flags(names: pl.Series) -> pl.Series:
+    """True where a text is what a number, true or false would have become."""
+    near = names.cast(pl.Float64, strict=False).is_not_null() | (names == "true") | (names == "false")
+    return near & names.str.contains(_NOT_A_NAME) if near.any() else near
 
 
 def _has_any(column: pl.Series) -> bool:
