@@ -55,29 +55,30 @@ def numbered(texts: pl.DataFrame) -> tuple[Index, list[tuple[Any, ...]]]:
 
 def _by_views(texts: pl.DataFrame) -> tuple[Index, Index, list[tuple[Any, ...]]]:
     """A number for every row whose texts are kept where those of another are, and the rows that have none."""
-    index, every = np.zeros(texts.height, dtype=np.intp), np.arange(texts.height)
+    index, height = np.empty(texts.height, dtype=np.intp), texts.height
     views = [one for column in texts if (one := _views(column)) is not None]
-    if len(views) < texts.width or not every.size:
-        return index, every, []
-    sampled = np.random.default_rng(0).integers(texts.height, size=_SAMPLED) if texts.height > 2 * _SAMPLED else every
+    if len(views) < texts.width:
+        return index, np.arange(height), []
+    is_large = height > 2 * _SAMPLED
+    sampled = np.random.default_rng(0).integers(height, size=_SAMPLED) if is_large else np.arange(height)
     holder = np.full(1 << _PLACES_BITS, -1, dtype=np.intp)
     places = np.empty(2 * max(sampled.size, _BLOCK), dtype=np.uint64)
     holder[_places([one[sampled] for one in views], places)] = sampled  # the last row of a place stands for it
     taken = np.flatnonzero(holder >= 0)
     if taken.size > _MOST_VIEWS:
-        return index, every, []
+        return index, np.arange(height), []
     holders, number = holder[taken], np.zeros(holder.size, dtype=np.intp)
     number[taken] = np.arange(taken.size)
     left: list[Index] = []
     stand_for = [one[holders] for one in views]
     compared = np.empty((_BLOCK, 2), dtype=np.uint64)
-    for start in range(0, texts.height, _BLOCK):
+    for start in range(0, height, _BLOCK):
         block = [one[start : start + _BLOCK] for one in views]
         numbers = index[start : start + _BLOCK]
         number.take(_places(block, places), out=numbers, mode="clip")
         if (apart := _apart(block, stand_for, numbers, compared)) is not None:
             left.append(np.flatnonzero(apart) + start)
-    return index, np.concatenate([every[:0], *left]), texts[pl.Series(holders)].rows()
+    return index, np.concatenate([*left, sampled[:0]]), texts[pl.Series(holders)].rows()
 
 
 def _places(views: Sequence[_Views], room: npt.NDArray[np.uint64]) -> Index:

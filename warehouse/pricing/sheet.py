@@ -5,9 +5,10 @@ written as Arrow's view of it, which is its place among the few texts of the col
 such a column is one value for all rows. Units: 10^-12 cents.
 """
 
+import mmap
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -20,7 +21,20 @@ from warehouse.pricing.amounts import MONEY, Codes, Index, Mask, Whole
 _ARROW_MONEY = pa.decimal128(18, MONEY.scale)
 _INLINE = 12
 """Bytes of a text that its view holds itself."""
+_LARGE = 1 << 21
+_HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 _Pairs = npt.NDArray[np.int64]
+
+
+def _zeros(height: int, dtype: type[np.int64] | type[np.uint64]) -> npt.NDArray[Any]:
+    """Pairs of zeros. Large ones are pages of their own, which come as zeros: an allocator would write them again."""
+    size = height * 16
+    if size < _LARGE:
+        return np.zeros((height, 2), dtype=dtype)
+    room = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if _HUGE_PAGES is not None:
+        room.madvise(_HUGE_PAGES)
+    return np.frombuffer(room, dtype=dtype).reshape(-1, 2)
 
 
 class Sheet:
@@ -39,24 +53,25 @@ class Sheet:
 
     def amounts(self, name: str, part: slice) -> Whole:
         """The amounts of some rows, to be written; 0 until then. They may not be negative (see `put`)."""
-        return self._room(name, np.zeros)[part, 0]
+        return self._room(name)[part, 0]
 
-    def _room(self, name: str, made: Callable[..., Any]) -> _Pairs:
+    def _room(self, name: str) -> _Pairs:
         with self._lock:
             if name not in self._pairs:
-                self._pairs[name] = made((self._height, 2), dtype=np.int64)
+                self._pairs[name] = _zeros(self._height, np.int64)
             return self._pairs[name]
 
     def put(self, name: str, part: slice, amounts: Whole) -> None:
-        """Writes amounts of any sign. Shape: every part of the column is put, or copied."""
-        pairs = self._room(name, np.empty)[part]
+        """Writes amounts of any sign."""
+        pairs = self._room(name)[part]
         pairs[:, 0] = amounts
         np.right_shift(amounts, 63, out=pairs[:, 1])
 
     def copy(self, name: str, other: str, part: slice) -> Whole:
-        """The amounts of some rows, which are those of another column, to be written over; see `put`."""
-        pairs = self._room(name, np.empty)[part]
-        pairs[:] = self._pairs[other][part] if other in self._pairs else 0
+        """The amounts of some rows, which are those of another column, to be written over."""
+        pairs = self._room(name)[part]
+        if other in self._pairs:
+            pairs[:] = self._pairs[other][part]
         return pairs[:, 0]
 
     def mask(self, name: str, part: slice, *, given: bool) -> Mask:
@@ -85,7 +100,7 @@ class Sheet:
         if pairs is None:
             if mask is None:
                 return pl.lit(0).cast(MONEY)
-            pairs = np.zeros((self._height, 2), dtype=np.int64)
+            pairs = _zeros(self._height, np.int64)
         array = pa.Array.from_buffers(_ARROW_MONEY, self._height, [_bits(mask), pa.py_buffer(pairs)])
         return pl.lit(cast(pl.Series, pl.from_arrow(array)))
 
@@ -116,14 +131,14 @@ class _Texts:
             return
         with self._lock:
             if self._views is None:
-                self._views = np.zeros((self._height, 2), dtype=np.uint64)
+                self._views = _zeros(self._height, np.uint64)
             table = self._table(texts)
         table.take(codes, axis=0, out=self._views[part], mode="clip")
 
     def column(self) -> pl.Expr:
         if self._views is None and self._known.all() and len({text for _, text in self._alike}) == 1:
             return pl.lit(self._alike[0][1], dtype=pl.String)
-        views = np.zeros((self._height, 2), dtype=np.uint64) if self._views is None else self._views
+        views = _zeros(self._height, np.uint64) if self._views is None else self._views
         for part, text in self._alike:
             views[part] = self._table([text])
         buffers = [_bits(self._known), pa.py_buffer(views), *([pa.py_buffer(bytes(self._long))] if self._long else [])]
