@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 
 from api import errors, openapi, structured_log
+from api.alerts import routes as alerts
 from api.analytics import routes as analytics
 from api.analytics_sql import routes as analytics_sql
 from api.api_keys import routes as api_keys
@@ -53,6 +54,7 @@ ROUTERS: tuple[Router, ...] = (
     ingest.router,
     feedback.router,
     exports.router,
+    alerts.router,
     model_configs.router,
     model_configs.bare,
     audit_logs.router,

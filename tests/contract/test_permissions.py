@@ -143,6 +143,9 @@ EXPECTED = {
         for path in ("/v1/admin/organisation", "/v1/organisations/{id}")
         for method, verb in (("GET", "read"), ("PUT", "update"))
     },
+    ("GET", "/v1/alerts/destinations"): [{"organisation_settings.read"}],
+    ("POST", "/v1/alerts/destinations"): [{"organisation_settings.update"}],
+    ("DELETE", "/v1/alerts/destinations/{destination_id}"): [{"organisation_settings.update"}],
     ("GET", "/v1/api-keys/self"): [set()],
     **{
         (method, f"/v1/api-keys{path}"): [
