@@ -55,6 +55,11 @@ def change(
     now: datetime,
 ) -> str:
     """The id of the feedback, whose change is durable when this returns. Raises: NotFound, InvalidRequest."""
+    if not services.engine.rewrites:
+        raise InvalidRequest(
+            "Feedback cannot be changed in this installation: its warehouse is a replicated or sharded ClickHouse, "
+            "where stored rows stay as they are. Give the trace another feedback instead."
+        )
     scope = scope_of(session, principal, (), services.settings.admin_key_scope)
     found = _find(services, scope, feedback_id)
     if found is None:

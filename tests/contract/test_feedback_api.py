@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 
 from api.permissions import KeyKind
 from tests.factories.app import Installation, auth, installed, serving
+from warehouse.engines.clickhouse import ClickHouseEngine
+from warehouse.storage.ddl import Topology
 
 TIME = "time_of_generation_min=2026-04-01&time_of_generation_max=2026-04-03"
 
@@ -141,3 +143,17 @@ def test_a_changed_feedback_counts_in_groups(world: World) -> None:
         time.sleep(0.05)
     [group] = groups()
     assert (group["avg_weighted_feedback"], group["requests_with_feedback"]) == (-1, 1)
+
+
+def test_a_warehouse_that_rewrites_nothing_says_so_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that could never be made is refused, not promised."""
+    [one] = world.give([{"trace_id": "t", "value": 4}])
+    services = world.client.app.state.services  # type: ignore[attr-defined]
+    clustered = ClickHouseEngine.connect("clickhouse://x@127.0.0.1:1/x", topology=Topology(replicated=True))
+    assert services.engine.rewrites
+    monkeypatch.setattr(type(services.engine), "rewrites", clustered.rewrites)
+    answer = world.send("PUT", f"/{one}", {"value": 1}, status=400)
+    assert answer["data"]["errorCode"] == "AB01"
+    assert "replicated or sharded ClickHouse" in answer["data"]["message"]
+    assert services.feedback_updates.backlog() == (0, 0)
+    world.until({4: 1})

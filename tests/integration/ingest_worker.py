@@ -12,10 +12,11 @@ from tests.factories.records import ACME, NOW, lines, metric, small_book
 from warehouse.catalog.functions import call, column
 from warehouse.engines.base import Batch, Engine
 from warehouse.engines.duckdb import DuckDBEngine
-from warehouse.ingest import books, load, quarantine, spool
+from warehouse.ingest import books, feedback_updates, load, quarantine, spool
 from warehouse.ingest.load import Loader, LoadOptions, LoadReport
 from warehouse.ingest.source import Source, bytes_source
 from warehouse.settings import CostPolicy
+from warehouse.storage.lake import LakeTable
 
 FILES, PER_FILE, BATCH_ROWS = 6, 40, 60
 
@@ -56,6 +57,14 @@ def drain(folder: Path) -> None:
     """Drain the spool."""
     engine = open_lake(folder)
     spool.Spool(folder / "spool").drain(loader_of(engine, folder), NOW)
+    engine.close()
+
+
+def drain_updates(folder: Path) -> None:
+    """Drain the spool of changes of feedbacks."""
+    engine = open_lake(folder)
+    updates = spool.Spool(folder / "updates", kinds=(feedback_updates.KIND,))
+    updates.drain(feedback_updates.FeedbackUpdater(engine, folder / "quarantine"), NOW)
     engine.close()
 
 
@@ -100,6 +109,9 @@ POINTS: dict[str, tuple[Any, str, bool, Callable[..., bool] | None]] = {
     "before the entries": (DuckDBEngine, "append", False, _is_batches),
     "after the entries": (DuckDBEngine, "append", True, _is_batches),
     "before a segment is deleted": (spool.Spool, "_delete", False, None),
+    "before the change": (DuckDBEngine, "rewrite", False, None),
+    "before the change counts": (LakeTable, "swap", False, None),
+    "after the change": (DuckDBEngine, "rewrite", True, None),
 }
 
 

@@ -1,5 +1,6 @@
 """Changes of feedbacks in the warehouse: each made once, in order, whatever is repeated."""
 
+import multiprocessing
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +12,17 @@ from sqlglot import exp
 
 from tests.factories import rows
 from tests.factories.loaded import loaded
+from tests.integration import ingest_worker as worker
 from warehouse.catalog.feedbacks import FEEDBACKS
-from warehouse.catalog.functions import column
+from warehouse.catalog.functions import call, column
 from warehouse.engines.base import Batch, Engine
 from warehouse.ingest.feedback_updates import KIND, LONGEST_WAIT, FeedbackUpdate, FeedbackUpdater
 from warehouse.ingest.load import LoadReport
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.spool import Spool
 
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.integration.ingest_worker"])
 NOW = rows.FIRST_DAY + timedelta(days=30)
 MILLISECOND = timedelta(milliseconds=1)
 OWNER = Ownership("org", "Org", "shared", {"org": frozenset({"shared"})})
@@ -41,9 +45,14 @@ class Case:
         return self.spool.drain(FeedbackUpdater(self.engine, self.folder / "quarantine"), NOW + after)
 
     def stored(self) -> dict[str, dict[str, Any]]:
-        names = [each.name for each in FEEDBACKS.columns]
-        tree = exp.select(*(exp.alias_(column(name), name, quoted=True) for name in names)).from_(FEEDBACKS.name)
-        return {row["id"]: row for row in self.engine.query(tree).to_pylist()}
+        return stored(self.engine)
+
+
+def stored(engine: Engine) -> dict[str, dict[str, Any]]:
+    """Every feedback in the warehouse, by id."""
+    names = [each.name for each in FEEDBACKS.columns]
+    tree = exp.select(*(exp.alias_(column(name), name, quoted=True) for name in names)).from_(FEEDBACKS.name)
+    return {row["id"]: row for row in engine.query(tree).to_pylist()}
 
 
 @pytest.fixture(params=["lake", "clickhouse"])
@@ -121,3 +130,42 @@ def test_a_change_waits_for_its_feedback_and_then_no_longer(case: Case) -> None:
     assert report.quarantine is not None
     assert b'"id":"b"' in report.quarantine.read_bytes().replace(b"\\", b"")
     assert case.spool.backlog() == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", ["before the change", "before the change counts", "after the change", "before a segment is deleted"]
+)
+def test_a_change_that_is_killed_is_made_once(tmp_path: Path, point: str) -> None:
+    """Killed twice at the same place: no change is lost, none is made twice, and no feedback is doubled."""
+    engine = worker.open_lake(tmp_path)
+    engine.create((FEEDBACKS,))
+    table = rows.feedbacks(6, rows.generations(5, 80), 40)
+    engine.append(FEEDBACKS, table, Batch("feedbacks"))
+    before = stored(engine)
+    engine.close()
+    spool = Spool(tmp_path / "updates", kinds=(KIND,))
+    first, second, *_ = sorted(before)
+    expected = {key: dict(row) for key, row in before.items()}
+
+    def send(key: str, at: timedelta, value: int) -> None:
+        spool.append(KIND, [FeedbackUpdate(key, before[key]["created_at"], NOW + at, value).as_record()], OWNER)
+        changed = {"value": value, "weighted": value * expected[key]["weight"], "last_updated_at": NOW + at}
+        expected[key] |= changed
+
+    send(first, timedelta(), 7)
+    for turn in (1, 2):
+        process = PROCESSES.Process(target=worker.killed_at, args=(tmp_path, point, 1, worker.drain_updates))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -9
+        # One on the same feedback, after what may or may not have been made.
+        send(first, timedelta(seconds=turn), -turn)
+    send(second, timedelta(), 9)
+    worker.drain_updates(tmp_path)
+    assert spool.backlog() == (0, 0)
+    engine = worker.open_lake(tmp_path)
+    assert stored(engine) == expected
+    assert engine.query(exp.select(call("GL_COUNT").as_("rows")).from_(FEEDBACKS.name))["rows"][0].as_py() == 40
+    engine.close()
+    spool.close()

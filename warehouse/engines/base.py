@@ -124,6 +124,11 @@ class Engine(ABC):
         Safe under kill -9 and beside loads, queries and maintenance.
         """
 
+    @property
+    def rewrites(self) -> bool:
+        """False where `rewrite` always refuses: better to know before a change is promised."""
+        return True
+
     @abstractmethod
     def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
         """Make `rows` the whole content of those days of a derived dataset, atomically per day."""

@@ -142,6 +142,11 @@ class ClickHouseEngine(Engine):
         with self._connection() as wire:
             return clickhouse_rewrite.rewrite(wire, dataset, changes)
 
+    @property
+    def rewrites(self) -> bool:
+        """See `Engine.rewrites`: a mutation cannot read changes that lie on one server of several."""
+        return not self._topology.clustered
+
     def replace_days(self, dataset: Dataset, days: Iterable[date], rows: pa.Table) -> None:
         """See `Engine.replace_days`."""
         with self._connection() as wire:
