@@ -38,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if getattr(getattr(item, "module", None), "installed", None) is None and ATTACK not in item.path.parents:
             continue
+        if item.get_closest_marker("one_database"):
+            continue  # it brings a database of its own
         item.add_marker(pytest.mark.control_plane)
         if item.path.stem in ANSWERED_BY_THE_WAREHOUSE or ATTACK in item.path.parents:
             item.add_marker(pytest.mark.one_database)
