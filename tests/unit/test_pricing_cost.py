@@ -307,6 +307,31 @@ def test_the_policy_says_whose_cost_counts(policy, known, unknown):
     assert [row["reported_cost"] for row in rows] == [7, 7]
 
 
+@pytest.mark.parametrize(
+    ("policy", "cost", "source"),
+    [
+        (CostPolicy.COMPUTED_ELSE_REPORTED, [Decimal(7), None, None, Decimal("-0.5")], "reported"),
+        (CostPolicy.REPORTED_ELSE_COMPUTED, [Decimal(7), None, None, Decimal("-0.5")], "reported"),
+        (CostPolicy.REPORTED, [Decimal(7), None, Decimal(0), Decimal("-0.5")], "reported"),
+        (CostPolicy.COMPUTED, [None] * 4, None),
+    ],
+)
+def test_no_row_has_a_price_and_some_say_what_they_cost(policy, cost, source):
+    reported = [Decimal(7), None, Decimal(0), Decimal("-0.5")]
+    rows = ({"output_tokens": 10, "ai_model": "other", "reported_cost": amount} for amount in reported)
+    found = priced(book({}), *rows, policy=policy)
+    assert [row["cost"] for row in found] == cost
+    assert [row["cost_source"] for row in found] == [None if amount is None else source for amount in cost]
+    assert [row["reported_cost"] for row in found] == reported
+    assert {row["unpriced_reason"] for row in found} == {"unknown_model"}
+    assert {row[name] for row in found for name in ("computed_cost", "price_id", "cache_saved_cost", *COST_PARTS)} == {
+        None
+    }
+    # What is reported is its own bound; for the others the provider has no price to compare with.
+    assert [row["cost_low"] for row in found] == [amount or Decimal(0) for amount in cost]
+    assert [row["cost_high"] for row in found] == cost
+
+
 def test_a_reported_zero_beside_usage_is_no_cost():
     used = {"output_tokens": 10, "reported_cost": Decimal(0)}
     rows = priced(book({"m": GPT_4O}), used, used | {"ai_model": "other"}, policy=CostPolicy.REPORTED_ELSE_COMPUTED)

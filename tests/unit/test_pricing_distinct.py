@@ -29,6 +29,21 @@ def test_each_number_stands_for_one_combination(name, bits, monkeypatch):
     assert_numbered(FRAMES[name])
 
 
+@pytest.mark.parametrize("sampled", [16, 1 << 13])
+@pytest.mark.parametrize("views", [8, 1 << 10])
+def test_texts_that_are_kept_once_and_texts_of_their_own(sampled, views, monkeypatch):
+    monkeypatch.setattr(distinct, "_SAMPLED", sampled)  # few: most names are not among those that stand for a number
+    monkeypatch.setattr(distinct, "_MOST_VIEWS", views)
+    monkeypatch.setattr(distinct, "_BLOCK", 100)
+    row = pl.int_range(2_000)
+    names = pl.lit(pl.Series(["us.anthropic.claude-3-haiku", "gpt-4o", None, "", "a-rather-long-name"]))
+    kept_once = pl.select(org=names.gather(row % 5), model=names.gather(row * row % 5))
+    assert_numbered(kept_once)
+    assert_numbered(kept_once.slice(7, 900))
+    assert_numbered(kept_once.with_columns(pl.col("org") + "-of-its-own"))
+    assert_numbered(pl.concat([kept_once.head(300), kept_once.with_columns(pl.col("model") + "-of-its-own")]))
+
+
 def test_names_that_collide_in_every_round(monkeypatch):
     def collide(frame, *_):
         return pl.repeat(7, frame.height, dtype=pl.UInt64, eager=True)
