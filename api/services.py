@@ -84,10 +84,7 @@ def running(
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         logs = LogObjects(settings.warehouse, environment)
         loaders, interval_s = Loaders(settings, engine, database, sources, logs), settings.spool_interval_s
-        limits = LimitUpkeep(database, engine, settings.home / "limits.lock", clock, settings.limits_interval_s)
-        stack.enter_context(limits.every(interval_s))
-        hooks = {"on_failure": loaders.forget, "on_stored": limits.note}
-        stack.enter_context(draining("records", spool, loaders.at, interval_s, clock, **hooks))
+        _take_in(stack, settings, spool, engine, database, loaders, clock)
         updates = stack.enter_context(closing(Spool(settings.feedback_spool_folder, clock, kinds=(FEEDBACKS,))))
         updater = FeedbackUpdater(engine, settings.quarantine_folder)
         stack.enter_context(draining("changes of feedbacks", updates, lambda _: updater, interval_s, clock))
@@ -114,6 +111,23 @@ def running(
             feedback_updates=updates,
             exports=ExportStorage(settings, environment),
         )
+
+
+def _take_in(
+    stack: ExitStack,
+    settings: ApiSettings,
+    spool: Spool,
+    engine: Engine,
+    database: Database,
+    loaders: Loaders,
+    clock: Callable[[], datetime],
+) -> None:
+    """What was received becomes rows, and limits are counted after it."""
+    interval_s, longest_s = settings.spool_interval_s, settings.limits_interval_s
+    limits = LimitUpkeep(database, engine, settings.home / "limits.lock", clock, longest_s)
+    stack.enter_context(limits.every(interval_s))
+    hooks = {"on_failure": loaders.forget, "on_stored": limits.note}
+    stack.enter_context(draining("records", spool, loaders.at, interval_s, clock, **hooks))
 
 
 def _readiness(database: Database, engine: Engine) -> Health:
