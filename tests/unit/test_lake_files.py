@@ -15,8 +15,9 @@ from warehouse.storage.lake_compaction import FULL_FILE_ROWS, mergeable
 from warehouse.storage.lake_dedupe import Incoming
 from warehouse.storage.lake_delta import Live
 from warehouse.storage.lake_names import fingerprint, new_file, parse, schema_id, token_sum
-from warehouse.storage.lake_parquet import ROW_GROUP_ROWS, conform, days_of, layout, picked, statistics, write_parquet
+from warehouse.storage.lake_parquet import ROW_GROUP_ROWS, days_of, layout, picked, statistics, write_parquet
 from warehouse.storage.lake_snapshot import Snapshot
+from warehouse.storage.tables import conform, with_views
 
 EVENTS = Dataset(
     name="events",
@@ -122,6 +123,23 @@ def test_rows_that_are_sorted_stay_where_they_are() -> None:
     kept = layout(EVENTS, rows, days_of(EVENTS, rows), pa.array([0, 1, 3]))
     assert [picked(rows, numbers)["id"].to_pylist() for numbers in kept.values()] == [["a", "b"], ["d"]]
     assert picked(rows, pa.array([2, 0]))["id"].to_pylist() == ["c", "a"]
+
+
+def test_texts_as_views_are_stored_and_picked_like_plain_ones(tmp_path) -> None:
+    rows = events(("a", NOON), ("b", NOON), ("an id that is longer than a view", NOON))
+    views = conform(EVENTS, rows.cast(with_views(rows.schema)), views=True)
+    assert views.schema == with_views(rows.schema)
+    assert conform(EVENTS, views).equals(rows)
+    assert picked(views, pa.array([2, 0])).equals(rows.take([2, 0]))
+    for name, given in (("plain", rows), ("views", views)):
+        with (tmp_path / name).open("wb") as sink:
+            write_parquet(EVENTS, given, sink)
+    read = pq.ParquetFile(tmp_path / "views").read()
+    assert read.equals(rows)
+    assert read.schema.equals(rows.schema)
+    assert pq.read_metadata(tmp_path / "views").row_group(0).to_dict() == (
+        pq.read_metadata(tmp_path / "plain").row_group(0).to_dict()
+    )
 
 
 def test_bounds_are_rounded_outwards_to_the_millisecond() -> None:

@@ -27,10 +27,11 @@ from warehouse.catalog.model import Dataset
 from warehouse.engines import clickhouse_statements as statements
 from warehouse.engines.base import Appended, Batch
 from warehouse.engines.clickhouse_address import AlreadyRunning
-from warehouse.engines.clickhouse_arrow import first_rows, judge, to_rows
+from warehouse.engines.clickhouse_arrow import first_rows, judge
 from warehouse.engines.clickhouse_wire import Parameters, Wire, clean_up
 from warehouse.errors import WarehouseBusy
 from warehouse.storage import ddl
+from warehouse.storage.tables import check_keys, conform
 
 WAIT_S = 120.0
 """How long a loader waits for another one's statement."""
@@ -48,8 +49,9 @@ def write_lock(place: str) -> Lock:
 
 
 def append(wire: Wire, dataset: Dataset, rows: pa.Table, batch: Batch) -> Appended:
-    """What became of the rows; see `Engine.append`. Raises: WarehouseBusy, WarehouseError."""
-    rows = to_rows(dataset, rows)
+    """What became of the rows; see `Engine.append`. Raises: InvalidInput, WarehouseBusy, WarehouseError."""
+    rows = conform(dataset, rows)
+    check_keys(dataset, rows)
     if not rows.num_rows:
         return Appended(0, 0)
     session = {"session_id": str(uuid4()), "session_timeout": _SESSION_S}

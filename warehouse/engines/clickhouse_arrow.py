@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from warehouse.catalog.model import Dataset
 from warehouse.errors import WarehouseError
-from warehouse.storage.tables import arrow_schema
 
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -36,27 +35,6 @@ def from_stream(data: bytes) -> pa.Table:
     return pa.Table.from_arrays(
         columns, schema=pa.schema([pa.field(n, c.type) for n, c in zip(names, columns, strict=True)])
     )
-
-
-def to_rows(dataset: Dataset, rows: pa.Table) -> pa.Table:
-    """The rows with exactly the dataset's columns and types.
-
-    Raises: WarehouseError where a column is missing, of another type, or an id or time is NULL.
-    """
-    schema = arrow_schema(dataset)
-    if rows.schema.names != schema.names:
-        odd = sorted(set(rows.schema.names) ^ set(schema.names))
-        raise WarehouseError(
-            f"Rows for {dataset.name} need its columns in order; at odds: {', '.join(odd) or 'the order'}"
-        )
-    try:
-        rows = rows.cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise WarehouseError(f"Rows for {dataset.name} do not have its types: {error}") from None
-    for name in filter(None, (dataset.id_column, dataset.time_column)):
-        if rows.column(name).null_count:
-            raise WarehouseError(f"Rows for {dataset.name} hold {rows.column(name).null_count} without {name}")
-    return rows
 
 
 @dataclass(frozen=True, slots=True)

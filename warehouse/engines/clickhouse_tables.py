@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from warehouse.catalog.model import Dataset
 from warehouse.engines import clickhouse_statements as statements
-from warehouse.engines.clickhouse_arrow import to_rows
 from warehouse.engines.clickhouse_wire import Wire, clean_up
 from warehouse.errors import WarehouseError
 from warehouse.storage import ddl
 from warehouse.storage.ddl import ONE_SERVER
+from warehouse.storage.tables import check_keys, conform
 
 STAGING_GRACE = timedelta(hours=1)
 """How long a rebuild may take before its staging table counts as forgotten."""
@@ -44,9 +44,10 @@ def replace_days(wire: Wire, dataset: Dataset, days: Iterable[date], rows: pa.Ta
     """Prepares the rows in a staging table, then swaps them in day by day, each at once.
 
     A crash leaves every day as it was or as it is to be, and a staging table that `sweep` drops.
-    Raises: WarehouseError, also for rows of other days.
+    Raises: InvalidInput; WarehouseError, also for rows of other days.
     """
-    rows = to_rows(dataset, rows)
+    rows = conform(dataset, rows)
+    check_keys(dataset, rows)
     wanted, filled = sorted(set(days)), set(rows.column(dataset.time_column).to_pylist())
     if not filled <= set(wanted):
         odd = ", ".join(map(str, sorted(filled - set(wanted))))

@@ -23,7 +23,7 @@ from warehouse.pricing.book import PriceBook
 from warehouse.pricing.cost import price
 from warehouse.pricing.negotiated import Overlay
 from warehouse.settings import CostPolicy
-from warehouse.storage.tables import arrow_schema
+from warehouse.storage.tables import arrow_schema, with_views
 
 _PROVIDER = "ai_org"
 
@@ -126,8 +126,8 @@ def _source_names(reads: Sequence[Read]) -> pl.Expr:
 
 
 def to_arrow(frame: pl.DataFrame, dataset: Dataset) -> pa.Table:
-    """The frame as the dataset's Arrow table; a column that no record can fill is empty."""
-    schema = arrow_schema(dataset)
+    """The frame as the dataset's Arrow table, texts as views; a column that no record can fill is empty."""
+    schema = with_views(arrow_schema(dataset))
     absent = [field for field in schema if field.name not in frame.columns]
     given = frame.select(name for name in schema.names if name in frame.columns)
     table = given.to_arrow(compat_level=pl.CompatLevel.newest())

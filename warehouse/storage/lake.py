@@ -19,10 +19,10 @@ from warehouse.errors import ConfigurationError, InvalidInput, WarehouseError
 from warehouse.storage.lake_dedupe import Incoming, Probe, probe
 from warehouse.storage.lake_delta import Added, CommitConflict, DeltaLog, Live
 from warehouse.storage.lake_names import PARTITION, new_file
-from warehouse.storage.lake_parquet import conform, days_of, layout, picked, statistics, statistics_columns
+from warehouse.storage.lake_parquet import days_of, layout, picked, statistics, statistics_columns
 from warehouse.storage.lake_snapshot import NO_TABLE, Snapshot
 from warehouse.storage.lake_store import LakeStore, Written
-from warehouse.storage.tables import arrow_schema
+from warehouse.storage.tables import arrow_schema, conform
 
 CHECKPOINT_EVERY = 100
 _ATTEMPTS = 50
@@ -121,7 +121,7 @@ class LakeTable:
         """
         if self.dataset.id_column is None:
             raise InvalidInput(f"{self.name} is derived: its days are replaced, rows are not appended")
-        rows = conform(self.dataset, rows)
+        rows = conform(self.dataset, rows, views=True)
         days = days_of(self.dataset, rows)
         self._shape_once()
         incoming = Incoming(self.dataset, rows, self._look_up)
@@ -281,11 +281,11 @@ class LakeTable:
 
     def _prepare(self, rows: pa.Table, days: pa.ChunkedArray, kept: pa.Array | None) -> _Prepared:
         """Write the kept rows (None for all), one durable file per day, several at a time."""
-        parts = layout(self.dataset, rows, days, kept)
+        parts, schema = layout(self.dataset, rows, days, kept), arrow_schema(self.dataset)
 
         def write(day: date) -> tuple[Written, Added]:
             part = picked(rows, parts[day])
-            return self.described(self.store.write(self.dataset, new_file(day, part.schema), part), part)
+            return self.described(self.store.write(self.dataset, new_file(day, schema), part), part)
 
         with ThreadPoolExecutor(max(1, min(len(parts), pa.cpu_count()))) as pool:
             started = [pool.submit(write, day) for day in parts]
