@@ -4,12 +4,16 @@ One organisation's 30 of 90 days, drawn by day in a zone that changes its clocks
 key names no workspace, which is the widest question there is. `GATELEDGER_BENCH_ROWS` says how many rows (10 million by
 default; a few when only the tests run, where the answers are looked at and no time is). Every question ends a
 millisecond earlier than the last, as those of a screen that asks up to now, so none is answered from the cache of
-answers. Both sides take turns, so that a busy machine slows both. A table of all is printed at the end.
+answers. Both sides take turns, so that a busy machine slows both. A table of all is printed at the end, with how much
+more or less sixteen clients get done at once than four.
 """
 
 import os
 import shutil
+import statistics
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -57,6 +61,8 @@ from warehouse.storage.tables import arrow_schema
 pytestmark = [pytest.mark.bench, pytest.mark.slow]
 
 ROUNDS, TARGET_MS = 11, 100
+FEW, MANY, RUNS, RUN_S = 4, 16, 3, 8.0
+"""Clients at once, and how often and how long they ask."""
 ZONE = ZoneInfo("Europe/Berlin")
 SCOPE = TenantScope(ORGANISATIONS[0])
 MORE = (
@@ -136,6 +142,8 @@ class Ground:
     native: duckdb.DuckDBPyConnection
     rows: int
     measured: list[tuple[str, float, float]] = field(default_factory=list)
+    done_by: dict[int, list[float]] = field(default_factory=dict)
+    """Clients at once → answers per second in each run."""
 
     def query(self) -> QueryParams:
         """The parameters of a question that nobody asked yet."""
@@ -205,6 +213,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         yield made
         if made.measured:
             print("\n" + table_of(made.measured))
+        if made.done_by:
+            print(throughput_of(made.done_by))
     finally:
         native.close()
         engine.close()
@@ -216,6 +226,12 @@ def table_of(measured: list[tuple[str, float, float]]) -> str:
     lines += [f"{name:28} {ours:12.1f} {theirs:14.1f} {ours / theirs:6.2f}" for name, ours, theirs in measured]
     over = [name for name, ours, _ in measured if ours > TARGET_MS]
     return "\n".join([*lines, f"over {TARGET_MS} ms: {', '.join(over) or 'none'}"])
+
+
+def throughput_of(done_by: dict[int, list[float]]) -> str:
+    per_s = {clients: statistics.median(runs) for clients, runs in done_by.items()}
+    lines = [f"{clients} clients: {each:.1f} answers a second" for clients, each in per_s.items()]
+    return "\n".join([*lines, f"{MANY} clients / {FEW} clients: {per_s[MANY] / per_s[FEW]:.2f}"])
 
 
 def measure(ground: Ground, benchmark: BenchmarkFixture, name: str, ours: Callable[[], object], sql: str) -> None:
@@ -246,15 +262,16 @@ def sql_of(graph: Graph) -> str:
     )
 
 
+def drawn(ground: Ground, graph: Graph) -> dict:
+    """The answer to a graph that nobody asked for yet."""
+    wanted = parse_graph(graph, ground.query())
+    return drawing.graph(graph, run_series(ground.engine, wanted.within(SCOPE, wanted.periods.current)))
+
+
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.path)
 def test_graph(ground: Ground, benchmark: BenchmarkFixture, graph: Graph) -> None:
-    def draw() -> dict:
-        wanted = parse_graph(graph, ground.query())
-        series = wanted.within(SCOPE, wanted.periods.current)
-        return drawing.graph(graph, run_series(ground.engine, series))
-
-    assert draw()["data_points"]
-    measure(ground, benchmark, f"graph {graph.path}", draw, sql_of(graph))
+    assert drawn(ground, graph)["data_points"]
+    measure(ground, benchmark, f"graph {graph.path}", lambda: drawn(ground, graph), sql_of(graph))
 
 
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)
@@ -279,3 +296,31 @@ def test_summary(ground: Ground, benchmark: BenchmarkFixture, summary) -> None: 
     assert ask()["summary"]
     sql = FIRST_WORD.format(keys="", numbers=SUMMED[summary.path], table="generations", own=OWN, sets="()")
     measure(ground, benchmark, f"summary {summary.path}", ask, sql)
+
+
+def test_many_clients(ground: Ground, benchmark: BenchmarkFixture) -> None:
+    """Each asks for graph after graph; both numbers of clients take turns."""
+    run_s = RUN_S if benchmark.enabled else 0.0
+
+    def answered_until(end_s: float, first: int) -> int:
+        """How many answers one client got; one at least."""
+        done = 0
+        while not done or time.perf_counter() < end_s:
+            graph = GRAPHS[(first + done) % len(GRAPHS)]
+            assert drawn(ground, graph)["data_points"]
+            done += 1
+        return done
+
+    def run(clients: int) -> None:
+        began_s = time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            done = sum(pool.map(answered_until, [began_s + run_s] * clients, range(clients)))
+        ground.done_by.setdefault(clients, []).append(done / (time.perf_counter() - began_s))
+
+    def both() -> None:
+        run(FEW)
+        run(MANY)
+
+    benchmark.pedantic(both, rounds=RUNS if benchmark.enabled else 1)
+    if not benchmark.enabled:
+        ground.done_by.clear()

@@ -1,7 +1,7 @@
 """Millions of rows as a busy gateway makes them, a day at a time: made by columns, so that benchmarks may be large.
 
 Skewed as real traffic is: 20 organisations (the first has about 23 % of the rows), 200 workspaces, 2,000 API keys,
-60 models, lognormal latencies, amounts with twelve decimals.
+60 models, 5,000 end users in 40 teams, lognormal latencies, amounts with twelve decimals.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ MODELS = tuple((PROVIDERS[number % len(PROVIDERS)], f"model-{number:02d}-2026-01
 CACHE_STATUSES = ("DISABLED", "MISS", "HIT", "SEMANTIC HIT")
 STATUSES = (200, 429, 500, 400)
 SKEW = 0.9
+USERS, TEAMS = 5_000, 40
 _DAY_MS = 86_400_000
 
 Ints = npt.NDArray[np.int64]
@@ -70,16 +71,21 @@ def requests_of_day(day: int, count: int) -> pa.Table:
 def _who(pick: np.random.Generator, organisation: Ints, workspace: Ints) -> dict[str, pa.Array]:
     count = len(organisation)
     key = workspace * KEYS_EACH + _skewed(pick, KEYS_EACH, count)
-    users = pick.integers(0, 5_000, count)
+    users = pick.integers(0, USERS, count)
     return {
         "organisation_id": _texts(ORGANISATIONS, organisation),
         "organisation_name": _texts([f"Organisation {name}" for name in ORGANISATIONS], organisation),
         "workspace_slug": _texts([f"ws-{n % WORKSPACES_EACH}-of-{n:03d}" for n in range(200)], workspace),
         "api_key_id": _texts([f"key-{number:04d}" for number in range(2_000)], key),
         "virtual_key": _texts([f"vk-{number:03d}" for number in range(400)], workspace * 2 + key % 2),
-        "_user": _texts([f"user-{number}" for number in range(5_000)], users),
+        "_user": _texts([f"user-{number}" for number in range(USERS)], users),
         "metadata.key": _lists(_texts(("_user", "team"), np.tile((0, 1), count))),
-        "metadata.value": _lists(_texts([f"user-{number}" for number in range(5_000)], np.repeat(users, 2))),
+        "metadata.value": _lists(
+            _texts(
+                [*(f"user-{number}" for number in range(USERS)), *(f"team-{number:02d}" for number in range(TEAMS))],
+                np.stack([users, USERS + users % TEAMS], axis=1).ravel(),
+            )
+        ),
     }
 
 
