@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 limits = typer.Typer(no_args_is_help=True, help="Usage limits of keys, workspaces, virtual keys and integrations.")
 
-_COLUMNS = ["entity_type", "entity_name", "type", "current_usage", "credit_limit", "status"]
-_TIMES = ["period_started_at", "next_reset_at", "exhausts_at", "id"]
+_COLUMNS = ["entity", "type", "current_usage", "credit_limit", "status", "next_reset", "used_up", "entity_id"]
 
 
 def register(cli: typer.Typer) -> None:
@@ -29,8 +28,8 @@ def list_(
 ) -> None:
     """The limits, the fullest first, as they were counted last. Units: USD or tokens, by type.
 
-    `exhausts_at` is when a limit will be used up if usage goes on as in the last seven days; empty when it will not be
-    before it starts anew.
+    `used_up` (with --json `exhausts_at`) is when a limit will be used up if usage goes on as in the last seven days;
+    empty when it will not be before it starts anew.
 
     Example: gateledger limits list --status exhausted
     """
@@ -82,4 +81,11 @@ def _print(found: "list[Shown]", *, as_json: bool) -> None:
     if as_json:
         print_json({"object": "list", "total": len(rows), "data": rows})
     else:
-        print_rows("Limits", rows, [*_COLUMNS, *_TIMES])
+        shown = [{**fields, **_short(one)} for fields, one in zip(rows, found, strict=True)]
+        print_rows("Limits (USD or tokens; days in UTC)", shown, _COLUMNS)
+
+
+def _short(one: "Shown") -> dict[str, object]:
+    """What fits into a table: days instead of instants."""
+    days = (at and at.date().isoformat() for at in (one.next_reset_at, one.exhausts_at))
+    return {"entity": f"{one.entity_type} {one.entity_name}", **dict(zip(("next_reset", "used_up"), days, strict=True))}

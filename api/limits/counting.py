@@ -17,8 +17,7 @@ from api.alerts.outbox import enqueue
 from api.api_keys.rows import ApiKey
 from api.limits import machine, service
 from api.limits.machine import Crossing, CrossingKind, EntityType, LimitType
-from api.limits.resets import caught_up
-from api.limits.restarting import Restart, restarted, tell_entities
+from api.limits.restarting import Restart, period_at, restarted, tell_entities
 from api.limits.rows import Limit
 from api.limits.service import IDS_AT_ONCE, to_millisecond
 from api.workspaces.rows import Workspace
@@ -151,7 +150,7 @@ def _meter(limit: Limit, slug: str | None, now: datetime) -> Meter | None:
         keys = ((slug, virtual_key) for virtual_key in limit.virtual_keys or ())
     since, until = limit.period_started_at, limit.next_reset_at
     if until is not None and until <= now:
-        since, until = caught_up(service.schedule_of(limit), started_at=limit.scheduled_at, due=until, now=now)
+        since, until = period_at(limit, until, now)
     wanted = tuple(keys)
     if not wanted:
         return None

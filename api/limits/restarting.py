@@ -61,15 +61,24 @@ def schedule_kind(limit: Limit) -> Schedule:
 def restart_due(
     session: Session,
     now: datetime,
+    organisation_id: str | None = None,
     *,
     limit: int = BATCH,
 ) -> list[Restart]:
     """The limits that were due and started anew, at most so many. Nothing is counted: see `counting.refresh`."""
     query = select(Limit).where(Limit.next_reset_at <= now).order_by(Limit.next_reset_at, Limit.id).limit(limit)
+    if organisation_id is not None:
+        query = query.where(Limit.organisation_id == organisation_id)
     due = session.scalars(query.with_for_update().execution_options(populate_existing=True)).all()
     restarts = [restart for row in due if (restart := restarted(row, now)) is not None]
     tell_entities(session, due, now)
     return restarts
+
+
+def with_due_limits(session: Session, now: datetime) -> list[str]:
+    """The organisations that have limits which are due."""
+    due = select(Limit.organisation_id).where(Limit.next_reset_at <= now).distinct().order_by(Limit.organisation_id)
+    return list(session.scalars(due))
 
 
 def restarted(limit: Limit, now: datetime) -> Restart | None:
@@ -78,7 +87,7 @@ def restarted(limit: Limit, now: datetime) -> Restart | None:
     if due is None or due > now:
         return None
     used = limit.current_usage
-    from_, following = caught_up(service.schedule_of(limit), started_at=limit.scheduled_at, due=due, now=now)
+    from_, following = period_at(limit, due, now)
     service.restart(limit, from_, now)
     limit.next_reset_at = following
     return Restart(
@@ -93,6 +102,15 @@ def restarted(limit: Limit, now: datetime) -> Restart | None:
         at=from_,
         next_reset_at=following,
     )
+
+
+def period_at(limit: Limit, due: datetime, now: datetime) -> tuple[datetime, datetime | None]:
+    """The period that a limit should be in that was due: its start and its end.
+
+    Usage that was set back by hand after the reset that was missed counts from then.
+    """
+    from_, following = caught_up(service.schedule_of(limit), started_at=limit.scheduled_at, due=due, now=now)
+    return max(from_, limit.period_started_at), following
 
 
 def tell_entities(session: Session, limits: Sequence[Limit], now: datetime) -> None:

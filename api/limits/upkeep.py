@@ -11,7 +11,7 @@ from threading import Event
 from api.background import Background
 from api.db import Database
 from api.limits.counting import Counted, Refreshed, apply, changes_of, read
-from api.limits.restarting import BATCH, Restart, restart_due
+from api.limits.restarting import BATCH, Restart, restart_due, with_due_limits
 from api.policies import refresh as policies
 from warehouse.engines.base import Engine
 from warehouse.errors import WarehouseError
@@ -50,13 +50,16 @@ def refresh_all(database: Database, engine: Engine, now: datetime, organisation_
 
 def restart_all(database: Database, now: datetime) -> list[Restart]:
     """The limits that were due and started anew, uncounted, in short transactions."""
+    with database.transaction(writes=False) as session:
+        owners = with_due_limits(session, now)
     restarts: list[Restart] = []
-    while True:
-        with database.transaction() as session:
-            some = restart_due(session, now)
-        restarts += some
-        if len(some) < BATCH:
-            return restarts
+    for owner in owners:
+        some = None
+        while some is None or len(some) == BATCH:
+            with database.transaction(organisation_id=owner) as session:
+                some = restart_due(session, now, owner)
+            restarts += some
+    return restarts
 
 
 class LimitUpkeep:

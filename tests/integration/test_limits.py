@@ -18,6 +18,7 @@ from api.api_keys import service as api_keys
 from api.api_keys.rows import ApiKey
 from api.limits import service
 from api.limits.counting import Refreshed, refresh
+from api.limits.rendering import exhausts_at
 from api.limits.restarting import Schedule, restart_due
 from api.limits.rows import Limit
 from api.limits.schemas import parse_usage_limits
@@ -31,6 +32,8 @@ from tests.factories.engines import lake_engine
 from tests.factories.rows import as_generations
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.engines.base import Batch, Engine, scan
+from warehouse.engines.duckdb import DuckDBEngine
+from warehouse.errors import WarehouseError
 
 MS = timedelta(milliseconds=1)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -100,6 +103,13 @@ class World:
         with self.here.database.transaction(writes=False) as session:
             found = session.scalars(select(Alert).where(Alert.entity_id == entity_id).order_by(Alert.created_at))
             return sorted(alert.kind for alert in found)
+
+
+class _Away(DuckDBEngine):
+    """A lake whose folder cannot be read."""
+
+    def day_fingerprints(self, dataset: Any, window: Any = None) -> dict[Any, str]:
+        raise WarehouseError(f"{dataset.name} cannot be read for {window}")
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +276,17 @@ class TestResets:
         assert {restart.schedule: restart.entity_id for restart in restarts} == keys
         assert world.limits(keys[Schedule.ONCE])[0].next_reset_at is None
 
+    def test_a_warehouse_that_does_not_answer_holds_up_no_reset(self, world: World) -> None:
+        keys = [world.limited_key(periodic_reset="weekly") for _ in range(2)]
+        for key in keys:
+            world.spend("11", NOW + HOUR, api_key_id=key)
+        world.count(NOW + 2 * HOUR)
+        sunday = datetime(2026, 4, 5, tzinfo=UTC)
+        with pytest.raises(WarehouseError):
+            refresh_all(world.here.database, _Away("nowhere"), sunday + HOUR)
+        assert [world.status(key) for key in keys] == ["active", "active"]
+        assert {world.limits(key)[0].period_started_at for key in keys} == {sunday}
+
     def test_many_at_once_reset_and_alert_once(self, world: World) -> None:
         keys = [world.limited_key(periodic_reset="weekly", alert_threshold=1) for _ in range(3)]
         sunday = datetime(2026, 4, 5, tzinfo=UTC)
@@ -345,6 +366,21 @@ class TestChanges:
 
 
 class TestForecasts:
+    def test_when_it_will_be_used_up(self, world: World) -> None:
+        key = world.limited_key(credit_limit=100)
+        for days in (1, 2, 3):
+            world.spend("4", NOW + days * DAY, api_key_id=key)
+        now = NOW + 4 * DAY
+        world.count(now)
+        [limit] = world.limits(key)
+        assert exhausts_at(limit, now) == now + 22 * DAY
+        limit.next_reset_at = now + 22 * DAY
+        assert exhausts_at(limit, now) is None  # it starts anew before
+        limit.next_reset_at, limit.credit_limit = None, Decimal(12)
+        assert exhausts_at(limit, now) is None  # it is used up
+        limit.credit_limit = Decimal(10**12)
+        assert exhausts_at(limit, now) is None  # nobody will see that day
+
     def test_by_the_days_before_today(self, world: World) -> None:
         key = world.limited_key(credit_limit=100)
         for days in (1, 2, 3):
