@@ -25,6 +25,7 @@ from api.model_configs import routes as model_configs
 from api.operations import routes as operations
 from api.organisations import routes as organisations
 from api.otel import routes as otel
+from api.policies import evaluate_routes as policy_evaluation
 from api.policies import rate_routes as rate_policies
 from api.policies import routes as usage_policies
 from api.pricing import routes as pricing
@@ -51,6 +52,7 @@ ROUTERS: tuple[Router, ...] = (
     api_keys.router,
     usage_policies.router,
     rate_policies.router,
+    policy_evaluation.router,
     ingest.router,
     feedback.router,
     exports.router,

@@ -24,6 +24,9 @@ from api.logs.objects import LogObjects
 from api.maintenance import Maintenance
 from api.opening import ready_database
 from api.operations.service import Operations, open_operations
+from api.policies.gate import PolicyGate
+from api.policies.holdings import LocalHoldings
+from api.policies.redis_holdings import RedisHoldings
 from api.principal import Gatekeeper
 from api.settings import ApiSettings
 from api.shared_cache import Listener
@@ -60,6 +63,7 @@ class Services:
     logs: LogObjects
     feedback_updates: Spool
     exports: ExportStorage
+    policies: PolicyGate
 
 
 @contextmanager
@@ -73,11 +77,12 @@ def running(
         gatekeeper = Gatekeeper(database, ttl_s=settings.key_cache_s, shared=shared, tokens=tokens.principal_of_token)
         places = Places(database, ttl_s=settings.key_cache_s, shared=shared)
         database.session_info[INFO] = places
-        forgetting = Forgetting(gatekeeper.forget, places.forget)
+        engine = stack.enter_context(closing(open_engine(settings.warehouse)))
+        policies = _policy_gate(settings, stack, database, engine, clock)
+        forgetting = Forgetting(gatekeeper.forget, places.forget, policies.snapshots.forget)
         database.watchers.append(forgetting)
         if shared is not None:
             stack.enter_context(Listener(shared, forgetting.forget))
-        engine = stack.enter_context(closing(open_engine(settings.warehouse)))
         for done in migrate(engine):
             logger.info("warehouse schema: %s", done)
         sources = stack.enter_context(closing(open_sources(settings.warehouse, clock, environment)))
@@ -110,7 +115,19 @@ def running(
             logs=logs,
             feedback_updates=updates,
             exports=ExportStorage(settings, environment),
+            policies=policies,
         )
+
+
+def _policy_gate(
+    settings: ApiSettings, stack: ExitStack, database: Database, engine: Engine, clock: Callable[[], datetime]
+) -> PolicyGate:
+    url = settings.redis.resolved_url()
+    holdings = LocalHoldings() if url is None else stack.enter_context(closing(RedisHoldings(url)))
+    gate = PolicyGate(database, engine, holdings, settings.home / "reservations.lock", clock)
+    for thread in gate.threads():
+        stack.enter_context(thread)
+    return gate
 
 
 def _take_in(
