@@ -263,6 +263,17 @@ class TestResets:
         [limit] = world.limits(key)
         assert (limit.current_usage, limit.next_reset_at) == (4, datetime(2026, 5, 1, tzinfo=UTC))
 
+    def test_by_hand_after_a_reset_that_nobody_has_made_yet(self, world: World) -> None:
+        key, sunday = world.limited_key(periodic_reset="weekly"), datetime(2026, 4, 5, tzinfo=UTC)
+        world.spend("3", sunday + HOUR, api_key_id=key)
+        world.spend("4", sunday + 3 * HOUR, api_key_id=key)
+        with world.here.database.transaction() as session:
+            service.reset_usage(session, world.entity("api_key", key), sunday + 2 * HOUR)
+        world.count(sunday + 4 * HOUR)
+        [limit] = world.limits(key)
+        assert (limit.current_usage, limit.period_started_at) == (4, sunday + 2 * HOUR)
+        assert limit.next_reset_at == sunday + 7 * DAY
+
     def test_without_the_warehouse_they_come_too(self, world: World) -> None:
         keys = {
             Schedule.WEEKLY: world.limited_key(periodic_reset="weekly"),
