@@ -170,6 +170,47 @@ def test_a_page_stays_where_it_is_while_rows_arrive(tmp_path_factory: pytest.Tem
     assert len(set(seen)) == len(seen)
 
 
+@pytest.fixture(scope="module")
+def arriving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A lake that examples add rows to."""
+    with loaded("lake", tmp_path_factory.mktemp("arriving"), ROWS) as opened:
+        yield opened
+
+
+@given(st.randoms(use_true_random=False))
+@settings(quick, max_examples=6)
+def test_pages_hold_what_was_there_once_and_in_order_whatever_arrives(arriving: Engine, random: Random) -> None:
+    """In every order: rows that come before, between and behind the pages move none of the others."""
+    scope = Question(TenantScope("org-a"), rows.FIRST_DAY, datetime(2027, 1, 1, tzinfo=UTC))
+    order, direction = random.choice(SORTABLE), random.choice(("asc", "desc"))
+    question = LogQuestion(scope, "", order, direction, random.choice((5, 40)))
+    before = [row["id"] for row in find_logs(arriving, replace(question, limit=5000)).rows]
+    seen: list[str] = []
+    position = None
+    name = f"{random.getrandbits(64):x}-{len(before)}"
+    for number in range(4):
+        page = find_logs(arriving, replace(question, position=position))
+        seen += [row["id"] for row in page.rows]
+        position = page.position
+        if position is None:
+            break
+        late = [
+            random.choice(ORACLE.rows)
+            | {
+                "organisation_id": "org-a",
+                "id": f"{name}-{number}-{index}",
+                "created_at": rows.FIRST_DAY + timedelta(minutes=random.randrange(8 * 24 * 60)),
+            }
+            for index in range(2)
+        ]
+        store_rows(arriving, late, f"{name}-{number}")
+    known = set(before)
+    found = [one for one in seen if one in known]
+    assert found == before[: len(found)]
+    assert position is not None or len(found) == len(before)
+    assert len(set(seen)) == len(seen)
+
+
 def store_rows(engine: Engine, records: list[Row], batch: str) -> None:
     from warehouse.engines.base import Batch
 
