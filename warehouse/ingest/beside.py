@@ -55,7 +55,7 @@ class Beside:
 
 
 def in_order(work: Callable[[_Item], _Made], items: Iterable[_Item], at_once: int) -> Iterator[_Made]:
-    """What `work` makes of each item, in order; up to `at_once` items are worked on while the next one is fetched.
+    """What `work` makes of each item, in order; up to `at_once` items are worked on, one less while one is fetched.
 
     Raises: what `work` raised, at its item's place; what `items` raised, after everything that came before.
     """
@@ -65,7 +65,7 @@ def in_order(work: Callable[[_Item], _Made], items: Iterable[_Item], at_once: in
             for item in items:
                 under_way.append(pool.submit(work, item))
                 del item
-                if len(under_way) > at_once:
+                if len(under_way) >= at_once:
                     yield under_way.popleft().result()
         except Exception:
             while under_way:

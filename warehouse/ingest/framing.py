@@ -9,7 +9,7 @@ import numpy as np
 
 from warehouse.ingest.records import Chunk, Original
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 12 << 20
 MAX_RECORD_BYTES = 64 << 20
 """A longer record is cut there and ends in quarantine: no input can take the memory."""
 

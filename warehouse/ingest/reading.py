@@ -14,7 +14,7 @@ from warehouse.ingest.opening import Opened, UnfitSource, open_source
 from warehouse.ingest.records import BadRecord, Original, Piece, Singles
 from warehouse.ingest.source import Source, SourceDamaged
 
-WAITING_BYTES = 48 << 20
+WAITING_BYTES = 32 << 20
 SLAB_ROWS = 4096
 _ROWS_WEIGH = 8
 
@@ -93,7 +93,7 @@ def _refused(source: Source, reason: str, detail: str, content: bytes) -> Read:
 class Background:
     """Reads in a thread and hands over slabs; about `WAITING_BYTES` of them wait. Leaving the `with` stops the thread.
 
-    As much may wait as a batch takes, else reading and making batches would take turns instead of going on together.
+    About as much may wait as is read while a batch is made, else both would take turns instead of going on together.
     """
 
     def __init__(self, job: Job) -> None:
