@@ -151,10 +151,12 @@ def test_a_million_rows(benchmark, rows):
         cpu.append(time.process_time() - cpu_start)
         wall.append(time.perf_counter() - wall_start)
 
-    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    before = _calls_per_second(frame, _by_genai_prices) if benchmark.enabled else 0
+    benchmark.pedantic(run, rounds=15, warmup_rounds=1)
     if not benchmark.enabled:
         return
-    per_core, per_call = frame.height / min(cpu), _calls_per_second(frame, _by_genai_prices)
+    # Machines are not always as fast: the peer is asked on both sides of the rounds, and its better answer counts.
+    per_core, per_call = frame.height / min(cpu), max(before, _calls_per_second(frame, _by_genai_prices))
     print(
         f"\n{frame.height:,} {rows} rows of {len(MODELS)} models: {frame.height / min(wall) / 1e6:.2f} M rows/s "
         f"on {pl.thread_pool_size()} threads, {per_core / 1e6:.2f} M rows/s per core; "
