@@ -25,7 +25,9 @@ from api.limits.schemas import parse_usage_limits
 from api.limits.service import Entity
 from api.limits.upkeep import refresh_all
 from api.permissions import KeyKind
-from api.workspaces import archiving
+from api.principal import Principal
+from api.users import administration
+from api.workspaces import archiving, members
 from api.workspaces.rows import Workspace
 from tests.factories.app import NOW, Installation, installed
 from tests.factories.engines import lake_engine
@@ -48,13 +50,13 @@ class World:
     workspace: Workspace
     ids: "count[int]"
 
-    def key(self) -> str:
+    def key(self, kind: KeyKind = KeyKind.WORKSPACE_SERVICE, user_id: str | None = None) -> str:
         wanted = api_keys.NewKey(
-            kind=KeyKind.WORKSPACE_SERVICE,
+            kind=kind,
             name="Robot",
             organisation_id=self.organisation,
             workspace_id=self.workspace.id,
-            user_id=None,
+            user_id=user_id,
             scopes=("completions.write",),
         )
         with self.here.database.transaction() as session:
@@ -366,6 +368,25 @@ class TestChanges:
             assert refresh(session, world.engine, NOW + 2 * HOUR, "another").limits == 0
             assert refresh(session, world.engine, NOW + 2 * HOUR, world.organisation).changed == 1
         assert world.usage(key) == 1
+
+    def test_they_end_with_the_keys_of_people_who_leave(self, world: World) -> None:
+        people = [world.here.colleague(f"{name}@{world.workspace.slug}.example", world.workspace.id) for name in "ab"]
+        for user in people:
+            world.limit(world.entity("api_key", world.key(KeyKind.WORKSPACE_USER, user)))
+        assert world.count(NOW + HOUR).limits == 2
+        with world.here.database.transaction() as session:
+            administration.remove(session, world.organisation, people[0], NOW)
+            owner = Principal(
+                key_id="k",
+                kind=KeyKind.ORGANISATION_SERVICE,
+                organisation_id=world.organisation,
+                workspace_id=None,
+                workspace_slug=None,
+                user_id=None,
+                scopes=frozenset(),
+            )
+            members.remove(session, owner, session.get_one(Workspace, world.workspace.id), people[1], NOW)
+        assert world.count(NOW + HOUR).limits == 0
 
     def test_they_end_with_what_they_are_of(self, world: World) -> None:
         world.limited_key()
