@@ -4,6 +4,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 ARGS ?=
 DATABASES ?= mariadb postgresql
+FUZZ ?= 100
 export UV_PYTHON_DOWNLOADS := never
 # Tests start hundreds of processes: without kept bytecode each of them compiles every package anew (6.0 s instead of 2.5 s).
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,7 +13,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 UV := .uv/bin/uv
 RUN := $(VENV)/bin
 
-.PHONY: help demo test test-databases lint bench docs prices setup setup-dev clean
+.PHONY: help demo test test-databases fuzz lint bench quarter docs prices setup setup-dev clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +43,9 @@ test-databases: setup-dev  ## the control plane on MariaDB and PostgreSQL, each 
 	    || [ $$? -eq 5 ] || exit 1; \
 	done
 
+fuzz: setup-dev  ## many requests to every route, made from the OpenAPI document (FUZZ=300: so many of each kind)
+	@GATELEDGER_FUZZ_EXAMPLES=$(FUZZ) $(RUN)/python -m pytest tests/contract/test_schemathesis.py -n 2 --dist worksteal --timeout 3600 $(ARGS)
+
 lint: setup-dev  ## style, types, directions of imports
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/lint-imports && $(RUN)/pyright
 
@@ -53,6 +57,9 @@ docs: setup-dev  ## regenerate docs/catalog.md and docs/openapi.json
 
 prices: setup-dev  ## rebuild pricing_configs/ and print what changed
 	@$(RUN)/python -m pricing_configs.build
+
+quarter: setup-dev  ## a simulated quarter of two million requests: every number at every step, every alert once
+	@GATELEDGER_QUARTER_ROWS=$${GATELEDGER_QUARTER_ROWS:-2000000} $(RUN)/python -m pytest tests/integration/test_simulated_quarter.py -p no:randomly $(ARGS)
 
 clean:  ## remove the environments and caches (not your data)
 	@rm -rf .venv .venv-demo .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks

@@ -53,8 +53,16 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
         (401, "AB05: no usable key."),
         (403, "AB03: not permitted, or not of this organisation."),
         (500, "AB04: something broke on our side."),
+        (429, "AB06: asked too often; `Retry-After` says when to try again."),
         (503, "AB04: busy or unreachable for now; `Retry-After` says when to try again."),
     )
+}
+_OF_ONE_THING: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "AB08: it is absent, or another organisation's."}
+}
+_OF_WRITING: dict[int | str, dict[str, Any]] = {
+    409: {"model": ErrorAnswer, "description": "AB07: it exists already, or something depends on it."},
+    413: {"model": ErrorAnswer, "description": "AB01: the body is too large."},
 }
 
 
@@ -280,6 +288,12 @@ def _limited(request: Request, limit_bytes: int, trail: Trail | None) -> Request
     return Request(request.scope, receive)
 
 
+def _error_responses(route: Declared) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer instead."""
+    of_one_thing = _OF_ONE_THING if "{" in route.path else {}
+    return {**ERROR_RESPONSES, **of_one_thing, **(_OF_WRITING if route.method not in READING_METHODS else {})}
+
+
 def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_bytes: int) -> list[Gate]:
     """The routes of all routers, ready to be served.
 
@@ -301,7 +315,7 @@ def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_
                 methods=[route.method],
                 tags=[route.tag],
                 body_limit_bytes=large_body_limit_bytes if route.large_body else body_limit_bytes,
-                **{**route.options, "responses": {**ERROR_RESPONSES, **route.options.get("responses", {})}},
+                **{**route.options, "responses": {**_error_responses(route), **route.options.get("responses", {})}},
             )
         )
     return built

@@ -86,6 +86,8 @@ def events(body: bytes, encoding: Encoding) -> list[Span]:
 def _parsed(message: _Request, body: bytes, encoding: Encoding) -> _Request:
     try:
         if encoding is Encoding.JSON:
+            if not body.lstrip().startswith(b"{"):
+                raise ValueError("it is no JSON object")  # a text's letters would pass for names that are ignored
             json_format.Parse(body, message, ignore_unknown_fields=True, max_recursion_depth=_DEEPEST * 4)
         else:
             message.ParseFromString(body)

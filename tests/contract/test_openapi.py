@@ -56,12 +56,19 @@ def test_operations_have_one_id_each_a_summary_and_a_permission(document: dict[s
             assert operation["security"] == []
         else:
             assert permission["any_of"]
-            assert {"400", "401", "403", "500"} <= operation["responses"].keys()
+            assert {"400", "401", "403", "429", "500", "503"} <= operation["responses"].keys()
             for status, response in operation["responses"].items():
                 if status >= "400":
                     schema = response["content"]["application/json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}
     assert {name for one in document["security"] for name in one} == set(document["components"]["securitySchemes"])
+
+
+def test_what_names_a_thing_may_be_404_and_what_writes_409(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert ("404" in operation["responses"]) >= ("{" in path), path
+            assert ("409" in operation["responses"]) >= (method != "get"), path
 
 
 def test_there_is_no_422_and_no_dangling_reference(document: dict[str, Any]) -> None:

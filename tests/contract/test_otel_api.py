@@ -263,6 +263,8 @@ def test_events_that_tell_usage_are_requests_once(world: World) -> None:
     [
         (b"\x01\x02\x03", "application/x-protobuf", "no OTLP application/x-protobuf"),
         (b"{", "application/json", "no OTLP application/json"),
+        (b'"plain"', "application/json", "it is no JSON object"),
+        (b"[]", "application/json", "it is no JSON object"),
         (b'{"resourceSpans":3}', "application/json", "no OTLP application/json"),
         (b"{}", "text/plain", "allowed: application/x-protobuf"),
     ],
