@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import SSLContext
@@ -17,11 +18,13 @@ from sqlalchemy import select
 from api.alerts import outbox
 from api.alerts.delivery import RETRY_AFTER_S, Delivery
 from api.alerts.network import Poster
+from api.alerts.outbox import enqueue
 from api.alerts.rows import Message
 from api.alerts.settings import AlertSettings
 from api.alerts.ways import Ways
 from api.audit import KIND, Audit
 from api.client_address import Proxies
+from api.limits.machine import Crossing
 from api.mail.service import Mailer
 from api.mail.settings import MailSettings
 from api.sealing import INFO as SEALER
@@ -30,6 +33,40 @@ from tests.factories.app import NOW, Installation
 from tests.factories.smtp_server import HOST
 from warehouse.ingest.formats.spool import record_of_line
 from warehouse.ingest.spool import Spool
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def crossing(here: Installation, **fields: Any) -> Crossing:
+    given: dict[str, Any] = {
+        "organisation_id": here.first.organisation_id,
+        "workspace_id": here.first.workspace_id,
+        "entity_type": "workspace",
+        "entity_id": here.first.workspace_id,
+        "entity_name": "Shared",
+        "value_key": None,
+        "limit_id": "limit-1",
+        "kind": "threshold",
+        "type": "cost",
+        "usage": Decimal("7.501"),
+        "credit_limit": Decimal(10),
+        "alert_threshold": Decimal("7.5"),
+        "period_started_at": NOW,
+    }
+    return Crossing(**{**given, **fields})
+
+
+def told(here: Installation, *crossings: Crossing, now: datetime = NOW) -> int:
+    with here.database.transaction() as session:
+        return enqueue(session, crossings, now)
 
 
 def mail_settings(port: int) -> MailSettings:
