@@ -85,21 +85,14 @@ def cells_of(rows: pl.DataFrame, counts: Counts, book: PriceBook, overlay: Overl
     if varies.all():
         return _told_apart(usage, name, named, listings)
     # Most models have one price for all rows of a frame: only the others' rows are looked at any closer.
-    alike = np.flatnonzero(~varies)
-    cells = [
-        _resolve(listings[number], usage.first, _facets(named[number]), named[number]["ai_org"]) for number in alike
-    ]
+    cells = [_resolve(one, usage.first, _facets(of), of["ai_org"]) for one, of in zip(listings, named, strict=True)]
     if not varies.any():
         return cells, name
-    numbers = np.zeros(len(named), dtype=np.intp)
-    numbers[alike] = np.arange(alike.size)
-    index = numbers.take(name)
     at = np.flatnonzero(varies.take(name))
-    apart = set(np.flatnonzero(varies))
-    needed = [listing if number in apart else UnpricedReason.NO_PRICE for number, listing in enumerate(listings)]
+    needed = [one if apart else UnpricedReason.NO_PRICE for one, apart in zip(listings, varies.tolist(), strict=True)]
     more, which = _told_apart(usage.of(at), name[at], named, needed)
-    index[at] = which + len(cells)
-    return cells + more, index
+    name[at] = which + len(cells)
+    return cells + more, name
 
 
 def _names(rows: pl.DataFrame) -> tuple[Index, list[dict[str, Any]]]:

@@ -26,7 +26,7 @@ Room = Callable[[str], Whole]
 _NONE = Tariff({}, Decimal(0), (), {})
 _ZERO = Decimal(0)
 _SURELY_FITS = LIMIT * 0.9
-_BLOCK = 1 << 14
+_BLOCK = 1 << 15
 """Rows at once: what they need in between stays in the processor's cache."""
 
 

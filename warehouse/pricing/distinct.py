@@ -22,7 +22,7 @@ _SAMPLED = 1 << 13
 """So many rows, taken at random, are those that may stand for a number by their views."""
 _MOST_VIEWS = 1 << 10
 """Where more of those have views of their own, texts are not kept in one place each."""
-_BLOCK = 1 << 14
+_BLOCK = 1 << 15
 """Rows at once: what they need in between stays in the processor's cache."""
 _Views = npt.NDArray[np.uint64]
 _NO_TEXT = np.uint64(2**64 - 1)

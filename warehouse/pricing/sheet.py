@@ -22,6 +22,7 @@ _ARROW_MONEY = pa.decimal128(18, MONEY.scale)
 _INLINE = 12
 """Bytes of a text that its view holds itself."""
 _LARGE = 1 << 21
+"""Bytes of a huge page."""
 _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 _Pairs = npt.NDArray[np.int64]
 
@@ -31,10 +32,10 @@ def _zeros(height: int, dtype: type[np.int64] | type[np.uint64]) -> npt.NDArray[
     size = height * 16
     if size < _LARGE:
         return np.zeros((height, 2), dtype=dtype)
-    room = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    room = mmap.mmap(-1, -(-size // _LARGE) * _LARGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if _HUGE_PAGES is not None:
         room.madvise(_HUGE_PAGES)
-    return np.frombuffer(room, dtype=dtype).reshape(-1, 2)
+    return np.frombuffer(room, dtype=dtype, count=2 * height).reshape(-1, 2)
 
 
 class Sheet:
