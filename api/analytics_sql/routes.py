@@ -59,4 +59,4 @@ def query(wanted: SqlQuery, caller: Caller, session: Db, parts: Parts, now: Now)
 )
 def schema(parts: Parts) -> SqlSchema:
     """The same for every caller: it holds no data."""
-    return service.described(parts.settings)
+    return service.described(parts.settings, parts.engine)

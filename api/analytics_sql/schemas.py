@@ -105,11 +105,22 @@ class SqlLimits(BaseModel):
     parameters: int
 
 
+class EngineDifference(BaseModel):
+    """What one query means on each engine, where that is not the same."""
+
+    what: str
+    duckdb: str = Field(description="On the embedded lake.")
+    clickhouse: str
+    example: str | None
+
+
 class SqlSchema(BaseModel):
     """Everything that a query may name."""
 
     object: Literal["analytics-query-schema"] = "analytics-query-schema"
     grammar: str
+    engine: str = Field(description="The engine that answers here: duckdb or clickhouse.", examples=["duckdb"])
+    differences: list[EngineDifference] = Field(description="Where engines differ; all else means the same on each.")
     views: list[View]
     functions: list[FunctionEntry]
     types: list[str] = Field(description="What can be cast to; NULL where a value is none of that type.")

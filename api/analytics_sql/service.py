@@ -14,6 +14,7 @@ from api.analytics_sql.schemas import (
     LONGEST_TIMEOUT_S,
     MOST_PARAMETERS,
     MOST_ROWS,
+    EngineDifference,
     FunctionEntry,
     SqlLimits,
     SqlQuery,
@@ -24,8 +25,9 @@ from api.analytics_sql.schemas import (
 from api.errors import InvalidRequest
 from api.settings import ApiSettings
 from warehouse.catalog import registry
-from warehouse.engines.base import Limits, Window
+from warehouse.engines.base import Engine, Limits, Window
 from warehouse.query import export
+from warehouse.query.customer_differences import DIFFERENCES
 from warehouse.query.customer_functions import FUNCTIONS, TYPES
 from warehouse.query.customer_grammar import LONGEST
 from warehouse.query.customer_sql import VIEW_TYPES, VIEWS, CustomerAnswer, CustomerQuery, run_customer
@@ -102,10 +104,17 @@ _TYPE_NAMES = (
 )
 
 
-def described(settings: ApiSettings) -> SqlSchema:
+def described(settings: ApiSettings, engine: Engine) -> SqlSchema:
     """Everything that a query may name: it holds no data."""
     return SqlSchema(
         grammar=_GRAMMAR,
+        engine=engine.name,
+        differences=[
+            EngineDifference(
+                what=each.what, duckdb=each.duckdb, clickhouse=each.clickhouse, example=each.example or None
+            )
+            for each in DIFFERENCES
+        ],
         views=[
             View(
                 name=name,

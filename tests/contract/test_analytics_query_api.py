@@ -202,6 +202,8 @@ def test_what_may_be_named_is_told(world: World) -> None:
     assert "batch_id" not in views["generations"]
     assert {"sum", "row_number", "date_trunc"} <= {function["name"] for function in told["functions"]}
     assert told["limits"]["rows"] == 100_000
+    assert told["engine"] == "duckdb"
+    assert {"what", "duckdb", "clickhouse", "example"} == told["differences"][0].keys()
     for view, columns in views.items():
         assert (
             world.ask(f"SELECT {', '.join(f'{chr(34)}{name}{chr(34)}' for name in columns)} FROM {view}").status_code
