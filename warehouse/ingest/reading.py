@@ -14,7 +14,7 @@ from warehouse.ingest.opening import Opened, UnfitSource, open_source
 from warehouse.ingest.records import BadRecord, Original, Piece, Singles
 from warehouse.ingest.source import Source, SourceDamaged
 
-WAITING_BYTES = 32 << 20
+WAITING_BYTES = 24 << 20
 SLAB_ROWS = 4096
 _ROWS_WEIGH = 8
 

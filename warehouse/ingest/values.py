@@ -132,6 +132,8 @@ def booleans(raw: pl.DataFrame, names: Sequence[str], problems: Problems) -> lis
 def _as_flag(name: str, kind: pl.DataType, mapping: Mapping[str, bool]) -> pl.Expr:
     if kind == pl.Boolean():
         return pl.col(name)
+    if kind.is_numeric():
+        return pl.when(pl.col(name) == 1).then(statement=True).when(pl.col(name) == 0).then(statement=False).alias(name)
     text = pl.col(name).str.to_lowercase() if kind == pl.String() else pl.col(name).cast(pl.String)
     return text.replace_strict(mapping, default=None, return_dtype=pl.Boolean)
 
