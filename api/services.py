@@ -6,8 +6,10 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from api.alerts.delivery import Delivery
+from api.alerts.listing import message_counts
 from api.alerts.ways import delivering
 from api.caching import Forgetting
 from api.db import Database
@@ -98,6 +100,7 @@ def running(
         stack.enter_context(Maintenance(engine, lock, clock, retention_days).every(settings.maintenance_interval_s))
         delivery = stack.enter_context(delivering(settings, database, operations.audit, clock))
         stack.enter_context(delivery.every(interval_s))
+        operations.metrics.watch_messages(partial(message_counts, database))
         yield Services(
             settings=settings,
             clock=clock,

@@ -9,6 +9,7 @@ from sqlalchemy import Table, func, select, update
 from sqlalchemy.orm import Session
 
 from api.alerts.rows import Alert, Message, Status
+from api.db import Database
 
 _MESSAGES = cast("Table", Message.__table__)
 
@@ -39,6 +40,12 @@ def counts(session: Session) -> list[Counted]:
     """How many messages there are by status."""
     query = select(Message.status, func.count()).group_by(Message.status).order_by(Message.status)
     return [Counted(status, count) for status, count in session.execute(query)]
+
+
+def message_counts(database: Database) -> dict[str, int]:
+    """How many messages there are by status. Raises: SQLAlchemyError."""
+    with database.transaction(writes=False) as session:
+        return {one.status: one.messages for one in counts(session)}
 
 
 def overdue(session: Session, now: datetime, by: timedelta) -> int:

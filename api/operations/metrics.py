@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
+from api.alerts.rows import Status
 from warehouse.ingest.spool import Spool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -90,6 +92,10 @@ class Metrics:
         """Also tell what waits in these spools."""
         self._disk.register(_Waiting(spools, clock))
 
+    def watch_messages(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Also tell how many messages there are, by status."""
+        self._disk.register(_Messages(counts))
+
     def text(self) -> bytes:
         """All numbers in Prometheus' text format."""
         registry = self._registry
@@ -122,6 +128,32 @@ class _Waiting(Collector):
             sizes.add_metric([name], size)
             lag.add_metric([name], (self._clock() - oldest).total_seconds() if oldest else 0)
         return (segments, sizes, lag)
+
+
+class _Messages(Collector):
+    """What is in the outbox, read when it is asked for; nothing while the database does not answer."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def describe(self) -> Iterable[Metric]:
+        """The family without numbers: nothing is read before somebody asks."""
+        return (self._family(),)
+
+    def collect(self) -> Iterable[Metric]:
+        """One family: messages by status."""
+        family = self._family()
+        try:
+            counts = self._counts()
+        except SQLAlchemyError:
+            return ()
+        for status in Status:
+            family.add_metric([status.value], counts.get(status.value, 0))
+        return (family,)
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        return GaugeMetricFamily("gateledger_messages", "Alerts and mails, by what became of them.", labels=["status"])
 
 
 def _family(name: str, description: str) -> GaugeMetricFamily:

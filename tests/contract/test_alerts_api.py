@@ -99,6 +99,12 @@ def test_there_is_an_end_to_them(tenant: Tenant) -> None:
     assert refused(tenant.call("POST", PATH, {"url": URL}))[:2] == (409, "AB07")
 
 
+def test_dead_letters_are_among_the_metrics(tenant: Tenant) -> None:
+    text = tenant.client.get("/metrics").text
+    assert 'gateledger_messages{status="dead"} 0.0' in text
+    assert 'gateledger_messages{status="waiting"} ' in text
+
+
 def test_keys_of_a_workspace_may_not(tenant: Tenant) -> None:
     key = tenant.here.key(KeyKind.WORKSPACE_SERVICE, organisation_id=tenant.id, workspace_id=tenant.workspace().id)
     assert refused(tenant.client.get(PATH, headers=auth(key)))[:2] == (403, "AB03")
