@@ -40,7 +40,7 @@ from warehouse.storage.migrate import migrate
 
 ROWS = int(os.environ.get("GATELEDGER_QUARTER_ROWS", "20000"))
 SEED = int(os.environ.get("GATELEDGER_QUARTER_SEED", "7"))
-STEPS = 24
+STEPS = 17
 KEYS, WORKSPACES, VIRTUAL_KEYS, INTEGRATIONS = 140, 20, 24, 16
 SLUGS = 12
 """Of virtual keys; the same in every workspace."""
