@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -17,10 +18,11 @@ from tests.factories import questions, rows
 from tests.factories.loaded import loaded
 from warehouse.engines.base import Engine
 from warehouse.query import plan
+from warehouse.query.calendar import edges_of, granularity_named
 from warehouse.query.compile import compile_grouped
-from warehouse.query.run import run_grouped
+from warehouse.query.run import run_grouped, run_series
 from warehouse.query.scope import OwnRows, TenantScope
-from warehouse.query.spec import GroupedQuery
+from warehouse.query.spec import GroupedQuery, SeriesQuery
 from warehouse.rollups import build_rollups
 
 USERS = ("user-1", "user-2", "o'user", "", None)
@@ -102,6 +104,27 @@ def test_an_answer_is_the_same_without_the_rows_of_others(
         separate = run_grouped(alone[own], query)
         assert restricted.total == separate.total, query
         assert questions.differences(separate.rows.to_pylist(), restricted.rows) == [], query
+
+    check()
+
+
+def test_a_graph_is_the_same_without_the_rows_of_others(
+    everybody: tuple[Engine, int], alone: dict[OwnRows, Engine]
+) -> None:
+    engine, examples = everybody
+    zones = ("UTC", "Asia/Kathmandu", "America/St_Johns")
+
+    @settings(quick, max_examples=examples)
+    @given(randoms, st.sampled_from(PEOPLE), st.sampled_from(zones), st.sampled_from(("hour", "day", "week")))
+    def check(random: Random, own: OwnRows, zone: str, width: str) -> None:
+        asked = some_question(random)
+        edges = edges_of(asked.since, asked.until, granularity_named(width), ZoneInfo(zone))
+        measures = ("requests", "cost", "users", "p95_latency", "cache_hit_rate")
+        query = SeriesQuery(asked.scope, asked.since, asked.until, (), measures, asked.conditions, edges=edges)
+        restricted = run_series(engine, replace(query, scope=replace(query.scope, own=own)))
+        separate = run_series(alone[own], query)
+        assert questions.differences(separate.points.to_pylist(), restricted.points) == [], query
+        assert questions.differences(separate.whole.to_pylist(), restricted.whole) == [], query
 
     check()
 

@@ -1,6 +1,7 @@
 """A rollup gives the rows' own answer to the last digit, or is not used."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -73,6 +74,32 @@ def test_rollups_change_no_answer_while_rows_come_and_rollups_are_remade(kind: s
                 assert answer.rows.equals(from_rows.rows), query
                 assert answer.total == from_rows.total
         assert len(used) >= 2
+
+
+@pytest.mark.parametrize("kind", ["lake", "clickhouse"])
+def test_what_a_rollup_answers_of_a_question_goes_with_what_the_rows_answer(kind: str, tmp_path: Path) -> None:
+    """Sums from the rollup, quantiles, distinct users and feedback from the rows, whole hours at either end."""
+    generations = rows.generations(23, 500)
+    sums = ("cost", "error_rate", "avg_tokens", "cache_hit_rate", "last_seen")
+    with loaded(kind, tmp_path, generations, rows.feedbacks(24, generations, 150)) as engine:
+        build_rollups(engine)
+        used: set[str] = set()
+        for number in range(24 if kind == "lake" else 8):
+            random = Random(number)
+            others = random.sample(
+                ("p95_latency", "users", "feedbacks", "avg_weighted_feedback"), random.randrange(1, 4)
+            )
+            by = ((), ("workspace",), ("model",), ("api_key", "workspace"))[number % 4]
+            asked = questions.some_rollup_question(random)
+            query = replace(asked, by=by, measures=(*sums, *others), conditions=(), order=(), offset=0)
+            used |= rollups_used(engine, query)
+            from_rows = runner._grouped(query, engine.query(compile_grouped(query)))
+            answer = runner.run_grouped(engine, query)
+            assert answer.total == from_rows.total
+            assert questions.differences(from_rows.rows.to_pylist(), answer.rows) == [], query
+            exact = [name for name in answer.rows.column_names if name != "avg_weighted_feedback"]
+            assert answer.rows.select(exact).equals(from_rows.rows.select(exact)), query
+        assert used == {"rollup_hour_workspace", "rollup_day_model", "rollup_day_api_key"}
 
 
 def rollups_used(engine: Engine, query: GroupedQuery) -> set[str]:
