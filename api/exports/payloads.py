@@ -18,6 +18,9 @@ class LogObjectsFound(Protocol):
     @property
     def find(self) -> Callable[[Whereabouts], dict[str, object] | None]: ...
 
+    @property
+    def is_remote(self) -> bool: ...
+
 
 class Payloads:
     """A log that is gone, or whose bodies were never kept, has null where they would be."""
@@ -30,9 +33,13 @@ class Payloads:
         if not names or not rows.num_rows:
             return {name: [] for name in names}
         places = [_whereabouts(row) for row in rows.to_pylist()]
-        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="export-payload") as pool:
-            found = list(pool.map(self._logs.find, places))
+        found = self._found_remotely(places) if self._logs.is_remote else [self._logs.find(place) for place in places]
         return {name: [_json(log, name) for log in found] for name in names}
+
+    def _found_remotely(self, places: Sequence[Whereabouts]) -> list[dict[str, object] | None]:
+        """What takes the time is to wait for each; in a folder of this machine threads would be five times slower."""
+        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="export-payload") as pool:
+            return list(pool.map(self._logs.find, places))
 
 
 def _whereabouts(row: Mapping[str, Any]) -> Whereabouts:

@@ -59,6 +59,11 @@ class LogObjects:
                 self._store = LogStore.open(url, self._environment)
             return self._store
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether reading an object means waiting for another machine. Raises: ConfigurationError, SourceError."""
+        return self.store().remote
+
     def opened(self) -> tuple[LogStore, PathFormat]:
         """Where log objects are put, and how. Raises: ConfigurationError, SourceError."""
         return self.store(), self.form
