@@ -79,14 +79,12 @@ def running(
         gatekeeper = Gatekeeper(database, ttl_s=settings.key_cache_s, shared=shared, tokens=tokens.principal_of_token)
         places = Places(database, ttl_s=settings.key_cache_s, shared=shared)
         database.session_info[INFO] = places
-        engine = stack.enter_context(closing(open_engine(settings.warehouse)))
+        engine = _warehouse(settings, stack)
         policies = _policy_gate(settings, stack, database, engine, clock)
         forgetting = Forgetting(gatekeeper.forget, places.forget, policies.snapshots.forget)
         database.watchers.append(forgetting)
         if shared is not None:
             stack.enter_context(Listener(shared, forgetting.forget))
-        for done in migrate(engine):
-            logger.info("warehouse schema: %s", done)
         sources = stack.enter_context(closing(open_sources(settings.warehouse, clock, environment)))
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         logs = LogObjects(settings.warehouse, environment)
@@ -131,6 +129,14 @@ def _policy_gate(
     for thread in gate.threads():
         stack.enter_context(thread)
     return gate
+
+
+def _warehouse(settings: ApiSettings, stack: ExitStack) -> Engine:
+    """The warehouse, at the newest schema."""
+    engine = stack.enter_context(closing(open_engine(settings.warehouse)))
+    for done in migrate(engine):
+        logger.info("warehouse schema: %s", done)
+    return engine
 
 
 def _take_in(
