@@ -13,6 +13,7 @@ from api.db import Database
 from api.limits.counting import Counted, Refreshed, apply, changes_of, read
 from api.limits.restarting import BATCH, Restart, restart_due, with_due_limits
 from api.policies import refresh as policies
+from api.policies.snapshots import counting
 from warehouse.engines.base import Engine
 from warehouse.errors import WarehouseError
 from warehouse.ingest.disk import lease
@@ -111,8 +112,9 @@ class LimitUpkeep:
         with lease(self._lock) as is_mine:
             if is_mine:
                 now = self._clock()
-                tell(refresh_all(self._database, self._engine, now))
-                policies.refresh_all(self._database, self._engine, now)
+                with counting():
+                    tell(refresh_all(self._database, self._engine, now))
+                    policies.refresh_all(self._database, self._engine, now)
             return is_mine
 
 

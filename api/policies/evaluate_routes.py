@@ -11,11 +11,13 @@ import orjson
 from fastapi import Response
 
 from api.analytics.rendering import instant
-from api.dependencies import Caller, Now, Parts
+from api.dependencies import Caller, Db, Now, Parts
 from api.errors import Code, ErrorAnswer, Forbidden, NotFound, body_of
 from api.feature_flags import Feature
 from api.identifiers import new_id
 from api.permissions import needs
+from api.policies import backtest
+from api.policies.backtest import BacktestAnswer, BacktestRequest
 from api.policies.evaluate_schemas import Evaluation, Question, Settlement
 from api.policies.evaluation import USAGE, Check, Estimate, check, refused
 from api.policies.gate import micro
@@ -85,6 +87,20 @@ async def settle(wanted: Settlement, caller: Caller, parts: Parts) -> Success:
     if not is_known:
         raise NotFound("There is no such reservation, or it is over.")
     return Success(success=True)
+
+
+@router.post(
+    "/policies/backtest",
+    permission=needs("policies.read", "analytics.view"),
+    feature=Feature.POLICY,
+    audited=False,
+    operation_id="backtest_policy",
+    summary="What would a policy have stopped?",
+    response_model=BacktestAnswer,
+)
+def try_policy(wanted: BacktestRequest, caller: Caller, session: Db, parts: Parts, now: Now) -> BacktestAnswer:
+    """A policy over past rows: who would have been stopped, since when, and what that would have saved."""
+    return backtest.run(session, parts.engine, caller, wanted, now)
 
 
 def facts_of(snapshot: Snapshot, caller: Principal, wanted: Question) -> Facts:

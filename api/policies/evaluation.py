@@ -17,8 +17,8 @@ from api.policies.snapshot import MICRO, ActivePolicy, Budget, Rate, Snapshot, u
 from warehouse.query.policy_terms import Facts, value_key
 
 USAGE, RATE = "usage_limit", "rate_limit"
-_MILLISECONDS = {"rps": 1000, "rpm": 60_000, "rph": 3_600_000, "rpd": 86_400_000, "rpw": 604_800_000}
-_MONDAY_MS = 4 * 86_400_000
+MILLISECONDS = {"rps": 1000, "rpm": 60_000, "rph": 3_600_000, "rpd": 86_400_000, "rpw": 604_800_000}
+MONDAY_MS = 4 * 86_400_000
 """The first Monday after 1970 began: weeks are counted from it."""
 
 
@@ -166,8 +166,8 @@ def _of_policy(snapshot: Snapshot, policy: ActivePolicy, values: tuple[str, ...]
 
 
 def _tick(rate: Rate, estimate: Estimate, now_ms: int) -> Tick:
-    width = _MILLISECONDS[rate.unit]
-    origin = _MONDAY_MS if rate.unit == "rpw" else 0
+    width = MILLISECONDS[rate.unit]
+    origin = MONDAY_MS if rate.unit == "rpw" else 0
     window = (now_ms - origin) // width
     return Tick(
         f"{rate.counter}\x1f{window}", rate.most, estimate.of(rate.measure), rate.measure, (window + 1) * width + origin

@@ -1,7 +1,7 @@
 """Policies: made, found, listed, changed and archived."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Select, select
@@ -24,16 +24,13 @@ from api.principal import Principal
 from api.workspaces import administration as workspaces
 from api.workspaces import service as all_workspaces
 
-New = TypeVar("New", NewUsagePolicy, NewRatePolicy)
 _SCHEDULE = ("periodic_reset", "periodic_reset_days", "next_usage_reset_at")
 _NOT_NULL = ("credit_limit", "unit", "value", "unpriced", "conditions")
 
 
 def create_usage(session: Session, caller: Principal, wanted: NewUsagePolicy, now: datetime) -> Policy:
     """A new usage policy, which counts from now. Raises: InvalidRequest, Forbidden (the workspace)."""
-    row = _new(session, caller, wanted, PolicyKind.USAGE, None, now)
-    row.credit_limit, row.alert_threshold = wanted.credit_limit, wanted.alert_threshold
-    row.counts_upper_bound = wanted.unpriced is Unpriced.UPPER_BOUND
+    row = draft(session, caller, wanted, now)
     row.counts_from = schedule.to_millisecond(now)
     schedule.write(row, {name: getattr(wanted, name) for name in _SCHEDULE}, now)
     session.add(row)
@@ -43,11 +40,30 @@ def create_usage(session: Session, caller: Principal, wanted: NewUsagePolicy, no
 
 def create_rate(session: Session, caller: Principal, wanted: NewRatePolicy, now: datetime) -> Policy:
     """A new rate policy. Raises: InvalidRequest, Forbidden (the workspace)."""
-    row = _new(session, caller, wanted, PolicyKind.RATE, wanted.target, now)
-    row.unit, row.value, row.target = wanted.unit.value, wanted.value, wanted.target
+    row = draft(session, caller, wanted, now)
     session.add(row)
     session.flush()
     return row
+
+
+def draft(session: Session, caller: Principal, wanted: NewUsagePolicy | NewRatePolicy, now: datetime) -> Policy:
+    """A policy that is checked but not stored. Raises: InvalidRequest, Forbidden (the workspace)."""
+    if isinstance(wanted, NewRatePolicy):
+        row = _new(session, caller, wanted, PolicyKind.RATE, wanted.target, now)
+        row.unit, row.value, row.target = wanted.unit.value, wanted.value, wanted.target
+        return row
+    row = _new(session, caller, wanted, PolicyKind.USAGE, None, now)
+    row.credit_limit, row.alert_threshold = wanted.credit_limit, wanted.alert_threshold
+    row.counts_upper_bound = wanted.unpriced is Unpriced.UPPER_BOUND
+    return row
+
+
+def find_any(session: Session, caller: Principal, policy_id: str) -> Policy:
+    """The policy, of whichever kind. Raises: as `find`."""
+    try:
+        return find(session, caller, PolicyKind.USAGE, policy_id)
+    except NotFound:
+        return find(session, caller, PolicyKind.RATE, policy_id)
 
 
 def find(
@@ -148,7 +164,12 @@ def rule_of(row: Policy) -> Rule:
 
 
 def _new(
-    session: Session, caller: Principal, wanted: New, kind: PolicyKind, target: str | None, now: datetime
+    session: Session,
+    caller: Principal,
+    wanted: NewUsagePolicy | NewRatePolicy,
+    kind: PolicyKind,
+    target: str | None,
+    now: datetime,
 ) -> Policy:
     return Policy(
         id=new_id(),

@@ -1,13 +1,15 @@
 """Snapshots of the organisations that are asked about, and how they are kept fresh.
 
 A write in this process, or one that Redis tells of, makes the next request wait for the change; what other processes
-write without Redis is seen within `POLL_S`. Nothing here asks the warehouse.
+write without Redis, and what is counted, is seen within `POLL_S`. Nothing here asks the warehouse.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,13 +39,24 @@ _TABLES: tuple[Any, ...] = (
 """What a part is read from, and what tells of its changes beside `last_updated_at`."""
 
 
+_is_counting: ContextVar[bool] = ContextVar("is_counting", default=False)
+
+
 @dataclass(slots=True)
 class _Kept:
     snapshot: Snapshot
     version: dict[str, Any]
     asked_s: float
-    is_stale: bool = False
+    writes: int = 0
+    """How many writes were heard of."""
+    read_after: int = 0
+    """After how many of them the snapshot was read."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether there was a write since it was read."""
+        return self.writes != self.read_after
 
 
 class Snapshots:
@@ -70,16 +83,21 @@ class Snapshots:
                 kept = self._kept.get(organisation_id)
                 if kept is None:
                     return self._first(organisation_id)
-        self._freshen(kept)
-        return kept.snapshot
+        with kept.lock:
+            # Whoever held the lock before may have read everything already that this one waits for.
+            if kept.is_stale:
+                self._freshen(kept, PARTS)
+            return kept.snapshot
 
     def forget(self, organisation_id: str) -> None:
         """Something of an organisation, or of all, was written."""
+        if _is_counting.get():
+            return
         if organisation_id == EVERY_ORGANISATION:
             for kept in list(self._kept.values()):
-                kept.is_stale = True
+                kept.writes += 1
         elif (kept := self._kept.get(organisation_id)) is not None:
-            kept.is_stale = True
+            kept.writes += 1
 
     def polling(self) -> Background:
         """The thread that looks for what other processes wrote."""
@@ -91,32 +109,41 @@ class Snapshots:
             if self._timer() - kept.asked_s > UNUSED_S:
                 self._kept.pop(organisation_id, None)
             else:
-                self._freshen(kept)
+                with kept.lock:
+                    self._freshen(kept)
 
     def _first(self, organisation_id: str) -> Snapshot:
         with self._database.transaction(writes=False) as session:
             version = _version(session, organisation_id)
             snapshot = load(session, organisation_id)
-        self._kept[organisation_id] = _Kept(snapshot, version, self._timer())
+        # What was written while it was read was not told to it: the next request reads once more.
+        self._kept[organisation_id] = _Kept(snapshot, version, self._timer(), writes=1)
         return snapshot
 
-    def _freshen(self, kept: _Kept) -> None:
-        with kept.lock:
-            # Before the database is read: what is written from here on makes it stale again.
-            kept.is_stale = False
-            try:
-                with self._database.transaction(writes=False) as session:
-                    organisation_id = kept.snapshot.organisation_id
-                    version = _version(session, organisation_id)
-                    changed = [part for part in PARTS if version[part] != kept.version[part]]
-                    if changed:
-                        kept.snapshot = load(session, organisation_id, kept.snapshot, parts=changed)
-                        kept.version = version
-                    else:
-                        follow(session, kept.snapshot)
-            except BaseException:
-                kept.is_stale = True
-                raise
+    def _freshen(self, kept: _Kept, parts: Collection[str] = ()) -> None:
+        """Read what changed by its looks, and these parts in any case: two writes at one instant look the same."""
+        # Before the database is read: what is written from here on leaves it stale.
+        writes, was_stale = kept.writes, kept.is_stale
+        organisation_id = kept.snapshot.organisation_id
+        with self._database.transaction(writes=False) as session:
+            version = _version(session, organisation_id)
+            wanted = parts or [part for part in PARTS if version[part] != kept.version[part]]
+            if wanted or was_stale:
+                kept.snapshot = load(session, organisation_id, kept.snapshot, parts=wanted or PARTS)
+                kept.version = version
+            else:
+                follow(session, kept.snapshot)
+        kept.read_after = writes
+
+
+@contextmanager
+def counting() -> Generator[None]:
+    """What is written meanwhile in this thread are counts, which no request needs to wait for."""
+    token = _is_counting.set(True)
+    try:
+        yield
+    finally:
+        _is_counting.reset(token)
 
 
 def _version(session: Session, organisation_id: str) -> dict[str, Any]:

@@ -32,6 +32,9 @@ NOT_AUDITED = {
     ("POST", "/v1/feedback"),
     ("PUT", "/v1/feedback/{id}"),
     ("POST", "/v1/analytics/query"),
+    ("POST", "/v1/policies/evaluate"),
+    ("POST", "/v1/policies/settle"),
+    ("POST", "/v1/policies/backtest"),
 }
 """What gateways and applications send, and a question: records, not changes. A new entry here is a decision."""
 

@@ -176,6 +176,8 @@ EXPECTED = {
     ("GET", "/v1/policies/usage-limits/{id}/entities"): [{"policies.read"}],
     ("PUT", "/v1/policies/usage-limits/{id}/entities/{entity_id}/reset"): [{"policies.update"}],
     ("POST", "/v1/policies/usage-limits/{id}/entities/reset"): [{"policies.update"}],
+    **{("POST", f"/v1/policies/{verb}"): [{"completions.write"}, {"policies.read"}] for verb in ("evaluate", "settle")},
+    ("POST", "/v1/policies/backtest"): [{"policies.read", "analytics.view"}],
 }
 """The matrix of the contract (dataplane 1.8, DECISIONS). A new route is added here, or this test fails."""
 

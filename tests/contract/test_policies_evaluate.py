@@ -88,9 +88,10 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
     clock = [NOW]
     # Counted by hand, so that a test says when.
-    with installed(tmp_path_factory.mktemp("evaluate"), limits_interval_s=3600) as here:
-        with serving(here, lambda: clock[0]) as client:
-            yield World(here, client, clock, here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=here.first.workspace_id))
+    folder = tmp_path_factory.mktemp("evaluate")
+    with installed(folder, limits_interval_s=3600) as here, serving(here, lambda: clock[0]) as client:
+        key = here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=here.first.workspace_id)
+        yield World(here, client, clock, key)
 
 
 def rate(**policy: Any) -> tuple[str, dict[str, Any]]:
@@ -193,6 +194,7 @@ def test_a_budget_is_refused_with_its_numbers_and_its_reset(world: World) -> Non
     world.later(seconds=1)
     world.refresh()
     answer = world.refused(412, **facts)
+    assert answer.json()["limit"]["entity_id"] == policy, answer.text
     resets_at = datetime.fromisoformat(answer.json()["limit"]["resets_at"])
     assert (resets_at.day, resets_at.hour) == (1, 0)
     wait_s = int(answer.headers["retry-after"])
