@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 import redis
-import redis.asyncio
+from starlette.concurrency import run_in_threadpool
 
 from api.policies.holdings import Actual, LocalHoldings, Refusal, Settled, Taking
 
@@ -85,64 +85,48 @@ class RedisHoldings:
 
     def __init__(self, url: str) -> None:
         timeouts: dict[str, Any] = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
-        self._client: Any = redis.asyncio.Redis.from_url(url, **timeouts)
-        self._sync: Any = redis.Redis.from_url(url, **timeouts)
+        self._client: Any = redis.Redis.from_url(url, **timeouts)
         self._take: Any = self._client.register_script(_TAKE)
         self._correct: Any = self._client.register_script(_CORRECT)
         self._alone = LocalHoldings()
         self._is_down = False
 
     def close(self) -> None:
-        """Give the connections of threads back; those of requests end with their loop."""
-        self._sync.close()
+        """Give the connections back."""
+        self._client.close()
 
     async def take(self, taking: Taking) -> Refusal | None:
         """See `Holdings.take`."""
-        keys = [_held(one.counter) for one in taking.claims] + [_rate(one.counter) for one in taking.ticks]
-        if not keys and taking.reservation is None:
+        if not taking.claims and not taking.ticks and taking.reservation is None:
             return None
-        arguments: list[Any] = [taking.now_ms, int(taking.is_trial), taking.reservation or "", taking.expires_ms]
-        arguments += [len(taking.claims), len(taking.ticks)]
-        for claim in taking.claims:
-            arguments += [min(claim.room, _LARGEST), min(claim.amount, _LARGEST)]
-        for tick in taking.ticks:
-            arguments += [min(tick.most, _LARGEST), min(tick.amount, _LARGEST), tick.ends_ms]
         try:
-            place, held = await self._take(keys=keys, args=arguments)
-            if place < 0 and taking.reservation is not None and not taking.is_trial:
-                await self._remember(taking)
+            place, held = await run_in_threadpool(self._taken, taking)
         except (redis.RedisError, OSError) as error:
             self._failed(error)
             return await self._alone.take(taking)
         self._is_down = False
-        return None if place < 0 else Refusal(int(place), int(held))
+        return None if place < 0 else Refusal(place, held)
 
     async def settle(self, organisation_id: str, reservation: str, actual: Actual) -> bool:
         """See `Holdings.settle`."""
         try:
-            content = await self._client.get(_reservation(reservation))
-            if content is None:
-                return await self._alone.settle(organisation_id, reservation, actual)
-            entry = msgspec.msgpack.decode(content, type=_Entry)
-            if entry.organisation_id != organisation_id:
-                return False
-            await self._settle(reservation, entry, actual)
+            known = await run_in_threadpool(self._settled, organisation_id, reservation, actual)
         except (redis.RedisError, OSError) as error:
             self._failed(error)
-            return await self._alone.settle(organisation_id, reservation, actual)
-        return True
+            known = None
+        return await self._alone.settle(organisation_id, reservation, actual) if known is None else known
 
     def awaited(self) -> list[Settled]:
         """See `Holdings.awaited`."""
         found = self._alone.awaited()
         try:
-            entries = cast("dict[bytes, bytes]", self._sync.hgetall(_AWAITED))
+            entries = cast("dict[bytes, bytes]", self._client.hgetall(_AWAITED))
             for id_, content in entries.items():
                 settled = msgspec.msgpack.decode(content, type=Settled)
-                if self._sync.exists(_reservation(settled.reservation)):
+                if self._client.exists(_reservation(settled.reservation)):
                     found.append(settled)
                 else:
-                    self._sync.hdel(_AWAITED, id_)
+                    self._client.hdel(_AWAITED, id_)
         except (redis.RedisError, OSError) as error:
             self._failed(error)
         return found
@@ -151,11 +135,11 @@ class RedisHoldings:
         """See `Holdings.end`."""
         self._alone.end(reservation, at_ms)
         try:
-            content = self._sync.get(_reservation(reservation))
+            content = self._client.get(_reservation(reservation))
             if content is None:
                 return
             entry = msgspec.msgpack.decode(content, type=_Entry)
-            with self._sync.pipeline(transaction=True) as pipe:
+            with self._client.pipeline(transaction=True) as pipe:
                 for counter, amount, _ in entry.claims:
                     pipe.hset(_held(counter), reservation, f"{amount}:{at_ms}")
                 pipe.pexpireat(_reservation(reservation), at_ms)
@@ -164,39 +148,56 @@ class RedisHoldings:
         except (redis.RedisError, OSError) as error:
             self._failed(error)
 
-    async def _remember(self, taking: Taking) -> None:
-        id_ = taking.reservation or ""
-        entry = _Entry(
-            taking.organisation_id,
-            [(one.counter, one.amount, one.measure) for one in taking.claims],
-            [(one.counter, one.amount, one.measure) for one in taking.ticks],
-            taking.log_id,
-        )
-        await self._keep(id_, entry, taking.expires_ms)
+    def _taken(self, taking: Taking) -> tuple[int, int]:
+        """The place that there is no room for and what is held of it; −1 when everything is taken."""
+        keys = [_held(one.counter) for one in taking.claims] + [_rate(one.counter) for one in taking.ticks]
+        arguments: list[Any] = [taking.now_ms, int(taking.is_trial), taking.reservation or "", taking.expires_ms]
+        arguments += [len(taking.claims), len(taking.ticks)]
+        for claim in taking.claims:
+            arguments += [min(claim.room, _LARGEST), min(claim.amount, _LARGEST)]
+        for tick in taking.ticks:
+            arguments += [min(tick.most, _LARGEST), min(tick.amount, _LARGEST), tick.ends_ms]
+        place, held = self._take(keys=keys, args=arguments)
+        if int(place) < 0 and taking.reservation is not None and not taking.is_trial:
+            entry = _Entry(
+                taking.organisation_id,
+                [(one.counter, one.amount, one.measure) for one in taking.claims],
+                [(one.counter, one.amount, one.measure) for one in taking.ticks],
+                taking.log_id,
+            )
+            self._keep(taking.reservation, entry, taking.expires_ms)
+        return int(place), int(held)
 
-    async def _settle(self, id_: str, entry: _Entry, actual: Actual) -> None:
+    def _settled(self, organisation_id: str, id_: str, actual: Actual) -> bool | None:
+        """Whether it is of this organisation; None when Redis does not know it."""
+        content = self._client.get(_reservation(id_))
+        if content is None:
+            return None
+        entry = msgspec.msgpack.decode(content, type=_Entry)
+        if entry.organisation_id != organisation_id:
+            return False
         if not entry.is_settled:
             for counter, amount, measure in entry.ticks:
-                extra = actual.of(measure, amount) - amount
-                if extra:
-                    await self._correct(keys=[_rate(counter)], args=[extra])
+                if extra := actual.of(measure, amount) - amount:
+                    self._correct(keys=[_rate(counter)], args=[extra])
         entry.claims = [(counter, actual.of(measure, amount), measure) for counter, amount, measure in entry.claims]
         entry.is_settled, entry.log_id = True, actual.log_id or entry.log_id
-        async with self._client.pipeline(transaction=True) as pipe:
+        with self._client.pipeline(transaction=True) as pipe:
             for counter, amount, _ in entry.claims:
                 pipe.hset(_held(counter), id_, f"{amount}:{actual.expires_ms}")
                 pipe.pexpireat(_held(counter), actual.expires_ms, gt=True)
-            await pipe.execute()
-        await self._keep(id_, entry, actual.expires_ms)
+            pipe.execute()
+        self._keep(id_, entry, actual.expires_ms)
+        return True
 
-    async def _keep(self, id_: str, entry: _Entry, expires_ms: int) -> None:
-        async with self._client.pipeline(transaction=True) as pipe:
+    def _keep(self, id_: str, entry: _Entry, expires_ms: int) -> None:
+        with self._client.pipeline(transaction=True) as pipe:
             pipe.set(_reservation(id_), msgspec.msgpack.encode(entry), pxat=expires_ms)
             if entry.log_id:
                 counters: Sequence[str] = [counter for counter, _, _ in entry.claims]
                 awaited = Settled(id_, entry.organisation_id, entry.log_id, tuple(counters))
                 pipe.hset(_AWAITED, id_, msgspec.msgpack.encode(awaited))
-            await pipe.execute()
+            pipe.execute()
 
     def _failed(self, error: Exception) -> None:
         if not self._is_down:
