@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from api.api_keys.rows import ApiKey
 from api.errors import Conflict, InvalidRequest
 from api.limits.rows import Limit
+from api.policies.rows import ACTIVE, Policy
 from api.workspaces.matching import shown_name
 from api.workspaces.rows import ARCHIVED, Workspace
 
@@ -51,9 +52,23 @@ def _forget_limits(session: Session, workspace: Workspace, now: datetime) -> Non
     session.execute(delete(Limit).where(Limit.workspace_id == workspace.id))
 
 
+def _policies(session: Session, workspace: Workspace) -> int:
+    held = select(func.count()).where(Policy.workspace_id == workspace.id, Policy.status == ACTIVE)
+    return session.scalar(held) or 0
+
+
+def _archive_policies(session: Session, workspace: Workspace, now: datetime) -> None:
+    session.execute(
+        update(Policy)
+        .where(Policy.workspace_id == workspace.id, Policy.status == ACTIVE)
+        .values(status=ARCHIVED, last_updated_at=now)
+    )
+
+
 HOLDINGS: tuple[Holding, ...] = (
     Holding("API Keys", blocks=False, count=_keys, end=_revoke_keys),
     Holding("Usage Limits", blocks=False, count=_limits, end=_forget_limits),
+    Holding("Policies", blocks=False, count=_policies, end=_archive_policies),
 )
 """Everything a workspace can hold. A resource of workspaces adds one line here, and its test shows both ways."""
 

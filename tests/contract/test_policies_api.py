@@ -302,6 +302,18 @@ def test_whose_policies_they_are(world: World) -> None:
     assert named in world.call("GET", f"{USAGE}?workspace_id={slug}&page_size=1000", key=admin)["data"]
 
 
+def test_policies_end_with_their_workspace(world: World) -> None:
+    admin, place = world.here.admin_key, world.here.workspace("Ending")
+    paths = {USAGE: BUDGET, RATE: PACE}
+    made = {
+        path: world.call("POST", path, {**body, "workspace_id": place.id}, key=admin) for path, body in paths.items()
+    }
+    world.call("DELETE", f"/v1/admin/workspaces/{place.id}", {"name": place.name}, key=admin)
+    for path, policy in made.items():
+        world.call("GET", f"{path}/{policy['id']}", key=admin, status=404)
+        assert world.call("GET", f"{path}/{policy['id']}?status=archived", key=admin)["status"] == "archived"
+
+
 def test_policies_can_be_switched_off(tmp_path_factory: pytest.TempPathFactory) -> None:
     with installed(tmp_path_factory.mktemp("off"), policy_enabled=False) as here, serving(here) as client:
         answer = client.get(USAGE, headers=auth(here.admin_key))
