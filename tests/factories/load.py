@@ -1,5 +1,6 @@
-"""A client that asks the same thing over and over: `python -m tests.factories.load PORT PATH KEY SECONDS CONNECTIONS`.
+"""A client that asks the same thing over and over.
 
+`python -m tests.factories.load PORT PATH KEY SECONDS CONNECTIONS [BODY]`: with a body, which is JSON, it is a POST.
 Prints JSON: requests in all, and requests per second and latencies once warm. One answer is awaited per connection
 before the next question.
 """
@@ -49,10 +50,20 @@ class Asking(asyncio.Protocol):
         self._transport.write(self._request)
 
 
-async def measured(port: int, path: str, key: str, seconds: float, connections: int) -> dict[str, float]:
+def _request(path: str, key: str, body: str) -> bytes:
+    lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "Host: localhost"]
+    if key:
+        lines.append(f"x-portkey-api-key: {key}")
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+async def measured(
+    port: int, path: str, key: str, seconds: float, connections: int, body: str = ""
+) -> dict[str, float]:
     """Requests per second, and latencies in ms. Raises: RuntimeError when an answer is not 200."""
-    lines = [f"GET {path} HTTP/1.1", "Host: localhost", *([f"x-portkey-api-key: {key}"] if key else []), "", ""]
-    request = "\r\n".join(lines).encode()
+    request = _request(path, key, body)
     loop = asyncio.get_running_loop()
     asking: list[Asking] = []
     for _ in range(connections):
@@ -81,5 +92,5 @@ async def measured(port: int, path: str, key: str, seconds: float, connections: 
 
 
 if __name__ == "__main__":
-    port, path, key, seconds, connections = sys.argv[1:]
-    print(json.dumps(asyncio.run(measured(int(port), path, key, float(seconds), int(connections)))))
+    port, path, key, seconds, connections, *body = sys.argv[1:]
+    print(json.dumps(asyncio.run(measured(int(port), path, key, float(seconds), int(connections), *body))))
