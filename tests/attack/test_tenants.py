@@ -31,6 +31,8 @@ class Attack:
     victim: Victim
     keys: Sequence[Key]
     sent: list[str] = field(default_factory=list[str])
+    own: frozenset[str] = frozenset()
+    """Ids of what is the attacker's own."""
 
     def send(self, target: Target, url: str, *, is_once: bool = False, **what: Any) -> None:
         """With every key that the route may let in, or with the next of them."""
@@ -46,8 +48,9 @@ class Attack:
         self.sent.append(wrote)
         told = f"{key.who}: {target.name} {wrote} -> {answer.status_code} {answer.text[:300]}"
         assert answer.status_code < 500, told
-        # The audit log repeats to the attacker what it wrote before.
-        known = "".join(self.sent) if target.tag == "audit logs" else wrote
+        # The audit log and what is its own repeat to the attacker what it wrote before.
+        repeats = target.tag == "audit logs" or any(one in url for one in self.own)
+        known = "".join(self.sent) if repeats else wrote
         shown = self.victim.shown_in(answer.text + str(answer.headers), known)
         assert not shown, f"{told} shows {shown}"
 
@@ -120,8 +123,9 @@ def attack_bodies(attack: Attack, victim: Victim, own: Mapping[str, str]) -> Non
         body = target.body()
         if target.permission.public or body is None:
             continue
-        for url in {target.url({}), target.url(own)}:
-            for path in {*fields_of(target.schema, body), ("organisation_id",), ("workspace_id",), ("user_id",)}:
+        for url in sorted({target.url({}), target.url(own)}):
+            named = {("organisation_id",), ("workspace_id",), ("user_id",)}
+            for path in sorted({*fields_of(target.schema, body), *named}):
                 for handle in handles_for(victim, path[-1]):
                     attack.send(target, url, is_once=True, body=with_field(body, path, handle))
 
@@ -156,7 +160,7 @@ def test_another_organisation_reaches_nothing(world: World, way: Any) -> None:
     attacker = tenant_in(world)
     own = {"workspace_id": attacker.workspace("Mine").id, "user_id": attacker.member("minion")}
     before = world.dump(victim, of_workspace=False)
-    attack = Attack(world, victim, strangers(world, attacker))
+    attack = Attack(world, victim, strangers(world, attacker), own=frozenset(own.values()))
     way(attack, victim, own)
     assert len(attack.sent) > 50
     assert world.dump(victim, of_workspace=False) == before

@@ -225,7 +225,7 @@ def test_settings_are_read_by_their_documented_names(monkeypatch: pytest.MonkeyP
     settings = ApiSettings()
     assert str(settings.resolved_database_url()) == "sqlite:////data/gl/gateledger.db"
     assert (settings.port, settings.admin_key_scope.value) == (9000, "default-workspace")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@db/x")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hush-hush@db/x")
     settings = ApiSettings()
-    assert settings.resolved_database_url().render_as_string(hide_password=False) == "postgresql://u:secret@db/x"
-    assert "secret" not in repr(settings)
+    assert settings.resolved_database_url().render_as_string(hide_password=False) == "postgresql://u:hush-hush@db/x"
+    assert "hush-hush" not in repr(settings)
