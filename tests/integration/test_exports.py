@@ -115,6 +115,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         yield World(here, client, [row["id"] for row in ordered], dict(os.environ))
 
 
+@pytest.mark.slow
 def test_a_killed_export_is_finished_by_another_without_a_row_lost_or_twice(world: World) -> None:
     export_id = world.started()
     told: list[int] = []
@@ -157,6 +158,7 @@ def test_what_arrives_meanwhile_is_not_part_of_it(world: World, monkeypatch: pyt
     assert [line["id"] for line in world.lines(export_id)] == world.ids
 
 
+@pytest.mark.slow
 def test_a_cancelled_export_stops_and_can_be_started_again(world: World) -> None:
     export_id = world.started(format="csv")
     process = world.worker(export_id, pause_s=1)
