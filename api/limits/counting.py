@@ -65,24 +65,6 @@ class Counted:
     per_day: Decimal | None
 
 
-def refresh(session: Session, engine: Engine, now: datetime, organisation_id: str | None = None) -> Refreshed:
-    """Limits of one organisation, or of all, in the period they should be in, with what was used of them until now.
-
-    What they crossed is handed to the outbox in this transaction, which also says that it was told.
-    Raises: WarehouseError.
-    """
-    session.flush()
-    total, changes = counted(session, engine, now, organisation_id)
-    return Refreshed(limits=total) + apply(session, changes, now)
-
-
-def counted(
-    session: Session, engine: Engine, now: datetime, organisation_id: str | None = None
-) -> tuple[int, list[Counted]]:
-    """How many limits there are, and what is to be written of those of which anything changed. Nothing is written."""
-    return changes_of(read(session, organisation_id), engine, now)
-
-
 def read(session: Session, organisation_id: str | None = None) -> list[tuple[Limit, str | None]]:
     """The limits, each with the slug of its workspace."""
     query = (
@@ -97,7 +79,10 @@ def read(session: Session, organisation_id: str | None = None) -> list[tuple[Lim
 
 
 def changes_of(limits: Sequence[tuple[Limit, str | None]], engine: Engine, now: datetime) -> tuple[int, list[Counted]]:
-    """See `counted`; asks the warehouse and no database."""
+    """How many limits there are, and what is to be written of those of which anything changed; asks the warehouse.
+
+    Raises: WarehouseError.
+    """
     meters = [meter for limit, slug in limits if (meter := _meter(limit, slug, now)) is not None]
     used = count(engine, meters, now)
     since = {meter.id: meter.since for meter in meters}
@@ -111,7 +96,10 @@ def changes_of(limits: Sequence[tuple[Limit, str | None]], engine: Engine, now: 
 
 
 def apply(session: Session, changes: Sequence[Counted], now: datetime) -> Refreshed:
-    """Write down what was counted, unless somebody counted later or changed the period meanwhile."""
+    """Write down what was counted, unless somebody counted later or changed the period meanwhile.
+
+    What was crossed is handed to the outbox in this transaction, which also says that it was told.
+    """
     found = {one.limit_id: one for one in changes}
     ids = sorted(found)
     restarts: list[Restart] = []

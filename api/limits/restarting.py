@@ -65,7 +65,7 @@ def restart_due(
     *,
     limit: int = BATCH,
 ) -> list[Restart]:
-    """The limits that were due and started anew, at most so many. Nothing is counted: see `counting.refresh`."""
+    """The limits that were due and started anew, at most so many. Nothing is counted: see `upkeep.refresh_all`."""
     query = select(Limit).where(Limit.next_reset_at <= now).order_by(Limit.next_reset_at, Limit.id).limit(limit)
     if organisation_id is not None:
         query = query.where(Limit.organisation_id == organisation_id)

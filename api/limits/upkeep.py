@@ -25,7 +25,7 @@ REST = 4
 
 
 def refresh_all(database: Database, engine: Engine, now: datetime, organisation_id: str | None = None) -> Refreshed:
-    """Limits of one organisation, or of all, counted until now; see `counting.refresh`.
+    """Limits of one organisation, or of all, in the period they should be in, with what was used of them until now.
 
     The warehouse is asked outside of transactions, so that nobody waits meanwhile; what changed is written by
     organisation. Limits start anew also when the warehouse does not answer. Safe to kill, to repeat and to run twice

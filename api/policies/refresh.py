@@ -92,26 +92,13 @@ class Counted:
     used: Mapping[str, tuple[Values, Decimal]]
 
 
-def refresh_policies(
-    session: Session, engine: Engine, now: datetime, organisation_id: str | None = None
-) -> RefreshedPolicies:
-    """Policies of one organisation, or of all: periods that are over begin anew, and every counter is counted.
-
-    What they crossed is handed to the outbox in this transaction, which also says that it was told.
-    Raises: WarehouseError.
-    """
-    session.flush()
-    done = RefreshedPolicies()
-    for owner, plans in read(session, now, organisation_id).items():
-        done += apply(session, count(engine, owner, plans, now, workspaces_of(session, owner)), now)
-    return done
-
-
 def refresh_all(
     database: Database, engine: Engine, now: datetime, organisation_id: str | None = None
 ) -> RefreshedPolicies:
-    """The same in short transactions, one for each organisation: nobody waits while the warehouse is asked.
+    """Policies of one organisation, or of all: periods that are over begin anew, and every counter is counted.
 
+    In short transactions, one for each organisation, so that nobody waits while the warehouse is asked. What they
+    crossed is handed to the outbox in the transaction that also says that it was told.
     Raises: WarehouseError, SQLAlchemyError.
     """
     with database.transaction(writes=False) as session:

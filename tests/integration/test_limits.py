@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from api.alerts.rows import Alert
 from api.limits import service
-from api.limits.counting import Refreshed, refresh
+from api.limits.counting import Refreshed
 from api.limits.rendering import exhausts_at
 from api.limits.restarting import Schedule, restart_due
 from api.limits.rows import Limit
@@ -293,9 +293,8 @@ class TestChanges:
     def test_an_organisation_alone(self, world: World) -> None:
         key = world.limited_key()
         world.spend("1", NOW + HOUR, api_key_id=key)
-        with world.here.database.transaction() as session:
-            assert refresh(session, world.engine, NOW + 2 * HOUR, "another").limits == 0
-            assert refresh(session, world.engine, NOW + 2 * HOUR, world.organisation).changed == 1
+        assert refresh_all(world.here.database, world.engine, NOW + 2 * HOUR, "another").limits == 0
+        assert refresh_all(world.here.database, world.engine, NOW + 2 * HOUR, world.organisation).changed == 1
         assert world.usage(key) == 1
 
     def test_they_end_with_the_keys_of_people_who_leave(self, world: World) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from api.alerts.rows import Alert
 from api.permissions import KeyKind, scopes_of
 from api.policies import entities, refresh, service
-from api.policies.refresh import RefreshedPolicies, refresh_policies
+from api.policies.refresh import RefreshedPolicies
 from api.policies.rows import Policy, PolicyEntity, PolicyKind
 from api.policies.schemas import NewUsagePolicy, UsagePolicyChanges
 from api.principal import Principal
@@ -209,8 +209,7 @@ def test_counters_that_were_lost_are_there_again(world: World) -> None:
     before = world.used(one)
     with world.here.database.transaction() as session:
         session.execute(delete(PolicyEntity))
-    with world.here.database.transaction() as session:
-        refresh_policies(session, world.engine, NOW + HOUR, world.caller.organisation_id)
+    refresh.refresh_all(world.here.database, world.engine, NOW + HOUR, world.caller.organisation_id)
     assert world.used(one) == before
     assert len(world.alerts(one)) == 1  # nobody is told twice
 

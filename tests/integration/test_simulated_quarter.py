@@ -22,7 +22,7 @@ from api.alerts import signing
 from api.alerts.rows import Alert, Message
 from api.api_keys import service as api_keys
 from api.limits import service
-from api.limits.counting import refresh
+from api.limits.counting import apply, changes_of, read
 from api.limits.rows import Limit
 from api.limits.service import Entity
 from api.limits.upkeep import refresh_all, restart_all
@@ -224,7 +224,8 @@ class Quarter:
         """Somebody counts and dies before the commit; or the whole process starts anew."""
         if self.random.random() < 0.5:
             with suppress(Crash), self.here.database.transaction() as session:
-                refresh(session, self.engine, self.now)
+                _, changes = changes_of(read(session), self.engine, self.now)
+                apply(session, changes, self.now)
                 raise Crash
         else:
             self.engine.close()
@@ -237,11 +238,8 @@ class Quarter:
         chance = self.random.random()
         if chance < 0.2:
             restart_all(self.here.database, self.now)
-        if chance < 0.7:
-            refresh_all(self.here.database, self.engine, self.now)
-        else:
-            with self.here.database.transaction() as session:
-                refresh(session, self.engine, self.now, self.random.choice((None, self.company.organisation_id)))
+        chosen = None if chance < 0.7 else self.random.choice((None, self.company.organisation_id))
+        refresh_all(self.here.database, self.engine, self.now, chosen)
         sums = Sums(self.rows)
         for limit_id, expected in self.expected.items():
             expected.walk(self.now)
