@@ -44,12 +44,5 @@ def draining(
 def _tell(logger: logging.Logger, what: str, report: LoadReport | None) -> None:
     if report is None or not report.received:
         return
-    counts = {
-        "received": report.received,
-        "stored": report.stored,
-        "duplicates": report.duplicates,
-        "rejected": report.rejected,
-        "unpriced": report.unpriced,
-        "reasons": dict(report.reasons),
-    }
-    logger.log(logging.WARNING if report.rejected else logging.INFO, "%s loaded", what, extra=counts)
+    level = logging.WARNING if report.rejected else logging.INFO
+    logger.log(level, "%s loaded", what, extra={**report.counts, "reasons": dict(report.reasons)})

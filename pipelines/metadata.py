@@ -49,12 +49,7 @@ def describe_load(report: LoadReport) -> Metadata:
     """The books of a load, why records were rejected, and where those lie."""
     metadata: dict[str, Any] = {
         "dagster/row_count": report.stored,
-        "received": report.received,
-        "stored": report.stored,
-        "duplicates": report.duplicates,
-        "rejected": report.rejected,
-        "unpriced": report.unpriced,
-        "batches": report.batches,
+        **report.counts,
         "seconds": round(report.seconds, 3),
         "rows per second": round(report.received / report.seconds) if report.seconds else 0,
     }

@@ -72,15 +72,7 @@ def ingest(
 
 
 def _print(report: "LoadReport", *, as_json: bool) -> None:
-    counts = {
-        "received": report.received,
-        "stored": report.stored,
-        "duplicates": report.duplicates,
-        "rejected": report.rejected,
-        "unpriced": report.unpriced,
-        "batches": report.batches,
-        "seconds": round(report.seconds, 3),
-    }
+    counts = {**report.counts, "seconds": round(report.seconds, 3)}
     if as_json:
         extra: dict[str, object] = {}
         if report.rejected:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from api.cli.output import print_fields, print_json, print_rows
+from api.cli.output import print_fields, print_json, print_rows, stdout
 
 if TYPE_CHECKING:
     from api.limits.listing import Shown
@@ -80,6 +80,8 @@ def _print(found: "list[Shown]", *, as_json: bool) -> None:
     rows = [one.fields() for one in found]
     if as_json:
         print_json({"object": "list", "total": len(rows), "data": rows})
+    elif not rows:
+        stdout.print("There are no limits.")
     else:
         shown = [{**fields, **_short(one)} for fields, one in zip(rows, found, strict=True)]
         print_rows("Limits (USD or tokens; days in UTC)", shown, _COLUMNS)

@@ -71,6 +71,12 @@ class LoadReport:
     reasons: Mapping[str, int]
     quarantine: Path | None
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The books of the load by name, to be shown."""
+        names = ("received", "stored", "duplicates", "rejected", "unpriced", "batches")
+        return {name: getattr(self, name) for name in names}
+
 
 class Loader:
     """Loads sources into a warehouse. One loader may run many loads, several loaders may run at once."""
