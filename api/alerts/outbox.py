@@ -10,7 +10,7 @@ from typing import Any, cast
 from uuid import UUID, uuid5
 
 import orjson
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
 from api.alerts import wording
@@ -82,6 +82,22 @@ def post(session: Session, letter: Letter, now: datetime) -> None:
     if letter.secrets:
         message["sealed"] = sealer_of(session).seal(orjson.dumps(letter.secrets).decode(), message["id"])
     add_missing(session, _MESSAGES, [message])
+
+
+def withdraw(session: Session, organisation_id: str, template: Template, to: str, now: datetime) -> int:
+    """How many mails of this kind to this person had not left, and will not: what they say is no longer so.
+
+    One that is on its way out this moment may still arrive, but is not tried again.
+    """
+    unsent = (Status.WAITING.value, Status.DEAD.value)
+    waiting = (
+        update(_MESSAGES)
+        .where(_MESSAGES.c.status.in_(unsent), _MESSAGES.c.organisation_id == organisation_id)
+        .where(_MESSAGES.c.channel == Channel.MAIL.value, _MESSAGES.c.template == template.value)
+        .where(_MESSAGES.c.recipient == to)
+    )
+    gone = {"status": Status.SKIPPED.value, "lease": None, "sealed": None, "finished_at": now}
+    return session.connection().execute(waiting.values(**gone, last_error="withdrawn")).rowcount
 
 
 def alert_id(crossing: Crossing) -> str:

@@ -29,7 +29,7 @@ class Status(StrEnum):
     WAITING = "waiting"
     SENT = "sent"
     SKIPPED = "skipped"
-    """Its channel is switched off here, or its destination is gone."""
+    """Its channel is switched off here, its destination is gone, or what it says is no longer so."""
     DEAD = "dead"
     """Given up: refused for good, or tried too often. `gateledger alerts send --again` tries it once more."""
 

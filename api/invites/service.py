@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
+from api.alerts import outbox
 from api.analytics.rendering import instant
 from api.api_keys.rights import require as require_key_right
 from api.api_keys.rows import ApiKey
@@ -17,6 +18,7 @@ from api.invites.rows import Invite
 from api.invites.schemas import InvitedTo, KeyDetails, NewInvite
 from api.listing import page_of
 from api.mail.addresses import normalised
+from api.mail.templates import Template
 from api.metadata_schema import API_KEY_SCHEMA, conforming
 from api.organisations.rows import Organisation
 from api.paging import Page
@@ -96,6 +98,7 @@ def resend(session: Session, caller: Principal, invite_id: str, now: datetime) -
     require_absent(session, row.organisation_id, row.email)
     token = new_raw_key()
     row.token_hash, row.expires_at, row.last_updated_at = hash_of(token), now + LIFETIME, now
+    _withdraw_mails(session, row, now)
     session.flush()
     return Sent(row, token)
 
@@ -108,6 +111,7 @@ def cancel(session: Session, caller: Principal, invite_id: str, now: datetime) -
         raise Conflict("The invite is accepted; remove the user instead.")
     if row.status != CANCELLED:
         row.status, row.last_updated_at = CANCELLED, now
+        _withdraw_mails(session, row, now)
     session.flush()
     return row
 
@@ -145,6 +149,11 @@ def require_absent(session: Session, organisation_id: str, email: str) -> None:
     found = session.scalar(select(User).where(User.email == email))
     if found is not None and place_of(session, organisation_id, found.id) is not None:
         raise Conflict(f"{email} is a member of the organisation already.")
+
+
+def _withdraw_mails(session: Session, row: Invite, now: datetime) -> None:
+    """The link in mails that still wait does not work any more."""
+    outbox.withdraw(session, row.organisation_id, Template.USER_INVITE, row.email, now)
 
 
 def _has_status(status: str, now: datetime) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """Invites over HTTP: shapes, filters, one use of a token, mails."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -353,6 +353,27 @@ class TestMails:
             assert link in plain.get_content()
             assert message["Subject"] == f"Tenant {tenant.number} invites you to Tenant {tenant.number}"
 
+    def test_a_link_that_works_no_more_does_not_leave(
+        self, tenant: Tenant, app: tuple[Installation, TestClient, Post]
+    ) -> None:
+        here, _, post = app
+        emptied(app)
+        post.refuse += ["451 later"]
+
+        def tried() -> list[str]:
+            with here.database.transaction(writes=False) as session:
+                query = select(Message.status).where(Message.recipient == told["email"], Message.lease.is_(None))
+                return sorted(session.scalars(query.where(Message.attempts > 0)))
+
+        told = invited(tenant)
+        until(post, lambda: tried() == ["waiting"])
+        again = tenant.call("POST", f"{INVITES}/{told['id']}/resend").json()
+        until(post, lambda: tried() == ["sent", "skipped"])
+        [(message, _)] = post.mails
+        plain = message.get_body(("plain",))
+        assert plain is not None
+        assert again["inviteLink"] in plain.get_content()
+
     def test_who_is_refused_gets_none(self, tenant: Tenant, app: tuple[Installation, TestClient, Post]) -> None:
         emptied(app)
         member = tenant.member("in")
@@ -366,14 +387,21 @@ class TestMails:
 def emptied(app: tuple[Installation, TestClient, Post]) -> None:
     """Wait until earlier tests' mails have left, and forget them. Some were posted by a clock that was ahead."""
     here, _, post = app
-    CLOCK.now, deadline = NOW + timedelta(days=3650), monotonic() + PATIENCE_S
-    while True:
+
+    def none_waits() -> bool:
         with here.database.transaction(writes=False) as session:
-            waiting = session.scalar(select(func.count()).where(Message.status == "waiting"))
-        if not waiting:
-            break
-        assert monotonic() < deadline, f"{waiting} mails wait for ever"
-        post.arrived.wait(0.02)
-        post.arrived.clear()
+            return not session.scalar(select(func.count()).where(Message.status == "waiting"))
+
+    CLOCK.now = NOW + timedelta(days=3650)
+    until(post, none_waits)
     CLOCK.now = NOW
     post.mails.clear()
+
+
+def until(post: Post, check: Callable[[], bool]) -> None:
+    """Look again whenever a mail came, and now and then."""
+    deadline = monotonic() + PATIENCE_S
+    while not check():
+        assert monotonic() < deadline
+        post.arrived.wait(0.02)
+        post.arrived.clear()

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from api.alerts import listing, outbox, signing
 from api.alerts.delivery import KEPT, LEASE, RETRY_AFTER_S
 from api.alerts.outbox import enqueue
-from api.alerts.rows import Alert, Message
+from api.alerts.rows import Alert, Channel, Message
 from api.api_keys import service as api_keys
 from api.mail.templates import Template
 from api.permissions import KeyKind
@@ -254,6 +254,56 @@ class TestFailures:
         told(here, crossing(here, limit_id="limit-2"), now=clock.now)
         mails.send()
         assert len(mails.messages()) == 2
+
+
+class TestWithdrawn:
+    def test_only_what_is_no_longer_so_does_not_leave(
+        self, here: Installation, mails: Outbox, post: tuple[Post, int], clock: Clock
+    ) -> None:
+        organisation, kind = here.first.organisation_id, Template.USER_INVITE
+        values = {"organisationName": "Acme", "inviterUserName": "Ada", "inviterEmail": ""}
+
+        def posted(to: str, link: str) -> None:
+            with here.database.transaction() as session:
+                outbox.post(session, outbox.Letter(organisation, kind, to, values, {"inviteLink": link}), NOW)
+
+        def withdrawn(to: str) -> int:
+            with here.database.transaction() as session:
+                return outbox.withdraw(session, organisation, kind, to, NOW)
+
+        post[0].refuse += ["451 later", "554 never"]
+        for _ in range(2):
+            posted("new@acme.example", "https://ledger.example/dead")
+            mails.send()
+        assert sorted(message.status for message in mails.messages()) == ["dead", "waiting"]
+        posted("other@acme.example", "https://ledger.example/other")
+        assert withdrawn("new@acme.example") == 2
+        assert {message.sealed for message in mails.messages(status="skipped")} == {None}
+        posted("new@acme.example", "https://ledger.example/alive")
+        with here.database.transaction() as session:
+            assert listing.revive(session, NOW) == 0
+        clock.now += LATER
+        assert mails.send() == {"sent": 2}
+        assert withdrawn("new@acme.example") == 0
+        assert sorted(recipients[0] for _, recipients in post[0].mails) == ["new@acme.example", "other@acme.example"]
+        assert not any("dead" in message.as_string() for message, _ in post[0].mails)
+
+    def test_one_that_is_on_its_way_is_not_tried_again(
+        self, here: Installation, mails: Outbox, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    ) -> None:
+        organisation, kind = here.first.organisation_id, Template.USER_INVITE
+
+        def fails(_: Message) -> None:
+            with here.database.transaction() as session:
+                assert outbox.withdraw(session, organisation, kind, "new@acme.example", NOW) == 1
+            raise OSError
+
+        with here.database.transaction() as session:
+            outbox.post(session, outbox.Letter(organisation, kind, "new@acme.example", {}), NOW)
+        monkeypatch.setitem(mails.delivery._ways, Channel.MAIL, fails)  # type: ignore[arg-type]
+        assert mails.send() == {"taken away": 1}
+        clock.now += LEASE
+        assert mails.send() == {}
 
 
 class TestSecrets:
