@@ -80,6 +80,8 @@ def _lock(connection: Connection) -> None:
     # On SQLite the writing transaction is the lock. MySQL ends transactions at DDL, so its lock is of the session.
     name = connection.dialect.name
     if name == "postgresql":
+        # Advisory locks heed the time-out of all locks, which is shorter than a migration on a busy machine.
+        connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{LOCK_WAIT_S}s"})
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
     elif name in {"mysql", "mariadb"}:
         got = connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_WAIT_S})

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,12 @@ from sqlalchemy import MetaData, Table, delete, inspect, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from api import db
 from api.api_keys.rows import ApiKey
 from api.api_keys.service import hash_of
 from api.collations import convert_tables
 from api.db import Database
-from api.migrations import _config, upgrade
+from api.migrations import LOCK_NUMBER, _config, upgrade
 from api.organisations.rows import Organisation
 from api.pricing.rows import NegotiatedPriceVersion, ReservationVersion
 from api.principal import resolve
@@ -87,6 +89,23 @@ def test_many_processes_may_upgrade_at_once(database: Database) -> None:
     assert sorted(out.strip() for out, _ in outcomes) == [b"False"] * 3 + [b"True"]
     with database.engine.connect() as connection:
         assert set(inspect(connection).get_table_names()) == {*METADATA.tables, "alembic_version"}
+
+
+def test_who_waits_for_a_long_upgrade_does_not_give_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual time-out of locks is over sooner than an upgrade on a busy machine; MariaDB's lock has its own."""
+    monkeypatch.setitem(db._LOCK_WAITS, "postgresql", "SET SESSION lock_timeout = '1ms'")
+    waits = text(
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE locktype = 'advisory' AND NOT granted AND clock_timestamp() - query_start > '50ms'"
+    )
+    with empty("postgresql", tmp_path) as database, ThreadPoolExecutor(1) as thread:
+        with database.engine.connect() as looking, database.engine.begin() as holder:
+            looking = looking.execution_options(isolation_level="AUTOCOMMIT")
+            holder.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+            upgrading = thread.submit(upgrade, database)
+            while not upgrading.done() and not looking.scalar(waits):
+                pass
+        assert upgrading.result()
 
 
 def test_references_that_a_dead_process_took_away_are_restored(tmp_path: Path) -> None:
