@@ -1,7 +1,7 @@
 """The app factory: one resource after the other, one error shape, one ring around all."""
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -79,45 +79,48 @@ def utc_now() -> datetime:
 
 
 def create_app(
-    settings: ApiSettings, *, clock: Callable[[], datetime] = utc_now, environment: Mapping[str, str] = os.environ
+    settings: ApiSettings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    environment: Mapping[str, str] = os.environ,
+    routers: Sequence[Router] = ROUTERS,
 ) -> FastAPI:
     """The API over the stores that `settings` names; they are opened when the app starts.
 
-    `environment` is where a log store finds its credentials.
+    `environment` is where a log store finds its credentials; `routers` is what is served.
 
     Raises: ConfigurationError, at start.
     """
+    limits_bytes = {
+        "body_limit_bytes": settings.request_limit_bytes,
+        "large_body_limit_bytes": settings.ingest_limit_bytes,
+    }
+    index = RouteIndex(gates(routers, **limits_bytes))
     app = FastAPI(
         title="gateledger",
         version=openapi.VERSION,
         description=openapi.DESCRIPTION,
-        routes=[
-            RouteIndex(
-                gates(
-                    ROUTERS,
-                    body_limit_bytes=settings.request_limit_bytes,
-                    large_body_limit_bytes=settings.ingest_limit_bytes,
-                )
-            )
-        ],
+        routes=[index],
         # FastAPI's documentation pages load their scripts from a CDN; the document itself is at /openapi.json.
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, clock, environment),
+        # The framework's own could send what people ask for, and what failed, to wherever the environment says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     openapi.install(app)
     errors.install(app)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, index=index)
     return app
 
 
-def from_environment() -> FastAPI:
+def from_environment(routers: Sequence[Router] = ROUTERS) -> FastAPI:
     """The app for `uvicorn --factory api.app:from_environment`: settings and logs by the environment."""
     settings = ApiSettings()
     structured_log.configure(settings.log_level)
-    return create_app(settings)
+    return create_app(settings, routers=routers)
 
 
 def _lifespan(settings: ApiSettings, clock: Callable[[], datetime], environment: Mapping[str, str]) -> Lifespan:

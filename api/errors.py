@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Literal, cast
@@ -205,16 +205,17 @@ def unexpected() -> Response:
 
 def install(app: FastAPI) -> None:
     """Make every error of `app` leave in the one shape."""
-    app.add_exception_handler(ApiError, _api_error)
-    app.add_exception_handler(InvalidInput, _invalid_input)
-    app.add_exception_handler(WarehouseError, _warehouse_error)
-    app.add_exception_handler(SourceError, _source_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(IntegrityError, _integrity_error)
-    app.add_exception_handler(DataError, _data_error)
-    app.add_exception_handler(DBAPIError, _database_error)
-    app.add_exception_handler(PoolTimeout, _database_error)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+def answer_to(request: Request, error: Exception) -> Response | None:
+    """The answer to an error, as the framework finds it; None when it is none that is expected."""
+    for kind in type(error).__mro__:
+        handler = _HANDLERS.get(kind)
+        if handler is not None:
+            return handler(request, error)
+    return None
 
 
 def _api_error(_request: Request, error: Exception) -> Response:
@@ -295,3 +296,17 @@ def _database_error(_request: Request, error: Exception) -> Response:
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         headers=wait,
     )
+
+
+_HANDLERS: Mapping[type, Callable[[Request, Exception], Response]] = {
+    ApiError: _api_error,
+    InvalidInput: _invalid_input,
+    WarehouseError: _warehouse_error,
+    SourceError: _source_error,
+    HTTPException: _http_error,
+    RequestValidationError: _validation_error,
+    IntegrityError: _integrity_error,
+    DataError: _data_error,
+    DBAPIError: _database_error,
+    PoolTimeout: _database_error,
+}

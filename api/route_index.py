@@ -5,7 +5,7 @@ request. The index finds the few routes that can fit, in the order in which they
 and what follows, is the framework's as ever.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from starlette.routing import BaseRoute, Match
@@ -39,6 +39,7 @@ class RouteIndex(BaseRoute):
         self._root = _Node()
         for number, route in enumerate(routes):
             self._add(number, route.path)
+        self._whole = dict(self._whole_paths())
 
     @override
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -57,6 +58,27 @@ class RouteIndex(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         route: Gate = scope[_CHOSEN]
         await route.handle(scope, receive, send)
+
+    def direct(self, scope: Scope) -> Gate | None:
+        """The route of a request, when nothing of the framework is needed on the way to it. The scope then names it."""
+        path, method = scope["path"], scope["method"]
+        gate = None if scope.get("root_path") else self._whole.get((method, path))
+        if gate is not None:
+            scope.update(route=gate, path_params={})
+            return gate
+        match, child = self.matches(scope)
+        if match is not Match.FULL or not child[_CHOSEN].is_direct:
+            return None
+        scope.update(child)
+        return child[_CHOSEN]
+
+    def _whole_paths(self) -> Iterator[tuple[tuple[str, str], Gate]]:
+        """(Method, path) → the route that all such requests go to, where it is a direct one without parameters."""
+        for route in self.routes:
+            for method in route.methods or ():
+                _, child = self.matches({"type": "http", "method": method, "path": route.path, "root_path": ""})
+                if route.is_direct and "{" not in route.path and child[_CHOSEN] is route:
+                    yield (method, route.path), route
 
     def candidates(self, path: str) -> Sequence[Gate]:
         """The routes that can fit a path, in the order in which they were declared."""

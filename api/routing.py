@@ -9,7 +9,7 @@ before it is matched, so that no route is registered twice. Source: dataplane co
 """
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
@@ -26,6 +26,7 @@ from starlette.types import Message
 from api.audit import Recorded, Trail, recorded
 from api.authentication import caller_of
 from api.db import Database, lost_a_race
+from api.direct import Handle, handler_of
 from api.errors import ErrorAnswer, Forbidden, body_over
 from api.feature_flags import Feature
 from api.permissions import Permission
@@ -159,9 +160,17 @@ class Gate(APIRoute):
         if permission.public:
             extra["security"] = []
         super().__init__(path, _committing(endpoint), openapi_extra=extra, **options)
+        self.answer: Handle = self.get_route_handler()
+        """Of a direct route: the answer to a request. Raises what `api.errors` knows, and what is unexpected."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    @property
+    def is_direct(self) -> bool:
+        """Whether nothing of the framework need stand between the edge and this gate."""
+        return self._direct is not None
+
+    def get_route_handler(self) -> Handle:
+        self._direct = handler_of(self)
+        handle = self._direct or super().get_route_handler()
         permission, limit_bytes, feature = self.permission, self.body_limit_bytes, self.feature
         records = self.records
 
@@ -194,9 +203,7 @@ class Gate(APIRoute):
         return pass_gate
 
 
-async def _in_one_transaction(
-    services: "Services", handle: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, *, writes: bool
-) -> Response:
+async def _in_one_transaction(services: "Services", handle: Handle, request: Request, *, writes: bool) -> Response:
     """The handler's answer, once what it did is committed; done again when the database preferred another one."""
     principal: Principal | None = getattr(request.state, "principal", None)
     for attempt in range(1, ATTEMPTS + 1):

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from api import app as api_app
 from api.dependencies import Caller
 from api.permissions import needs
-from api.routing import Router, gates
+from api.routing import Router
 
 router = Router("no-op")
 
@@ -31,9 +31,7 @@ def in_a_thread(caller: Caller) -> Response:
 
 def gated() -> FastAPI:
     """The API with the routes."""
-    app = api_app.from_environment()
-    app.router.routes.extend(gates([router], body_limit_bytes=1000, large_body_limit_bytes=1000))
-    return app
+    return api_app.from_environment((*api_app.ROUTERS, router))
 
 
 def bare() -> Starlette:
