@@ -7,15 +7,26 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 from sqlglot import exp
 
-from warehouse.catalog.functions import call, column, named
+from warehouse.catalog.functions import call, column, named, text
 from warehouse.catalog.model import Column
-from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF, SOURCE_VERSION, Rollup, label_of
+from warehouse.catalog.rollups import (
+    LEAST_ROWS,
+    METADATA_KEY,
+    METADATA_VALUE,
+    MOST_KEYS,
+    ROLLED_UP,
+    ROLLUP_OF,
+    SOURCE_VERSION,
+    Rollup,
+)
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions, plan
 from warehouse.storage.tables import arrow_schema
 
 _DAYS_AT_ONCE = 31
 _DAY, _HOUR_S = timedelta(days=1), 3600
+_LISTS = ("metadata.key", "metadata.value")
+_KEPT_DAY, _KEPT_OWNER, _KEPT_KEY = "kept_day", "kept_owner", "kept_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ def check_rollups(engine: Engine, window: Window = Window()) -> list[Difference]
 def _build(engine: Engine, rollup: Rollup, window: Window) -> int:
     days = _whole_days(window)
     fingerprints = engine.day_fingerprints(rollup.of, days)
-    fresh = plan.freshness_of(fingerprints, plan.rolled_days(engine, rollup, days))
+    fresh = plan.freshness_of(rollup, fingerprints, plan.rolled_days(engine, rollup, days))
     stale = sorted(day for day, is_fresh in fresh.items() if not is_fresh)
     for chunk in _chunks(stale):
         span = _window_of(chunk)
@@ -72,7 +83,7 @@ def _build(engine: Engine, rollup: Rollup, window: Window) -> int:
 
 def _freshness(engine: Engine, rollup: Rollup, days: Window) -> dict[date, bool]:
     held = plan.rolled_days(engine, rollup, days)
-    return plan.freshness_of(engine.day_fingerprints(rollup.of, days), held)
+    return plan.freshness_of(rollup, engine.day_fingerprints(rollup.of, days), held)
 
 
 def _fresh_days(engine: Engine, rollup: Rollup, days: Window) -> set[date]:
@@ -90,7 +101,40 @@ def _sums(rollup: Rollup, days: Sequence[date]) -> exp.Select:
     ]
     rows = exp.select(*keys, *sums, copy=False).from_(scan(rollup.of.name, *windows), copy=False)
     rows = rows.where(conditions.within_windows(time_column, windows), copy=False)
+    if rollup.by_metadata:
+        same = [exp.EQ(this=exp.column(name), expression=_own_key(rollup, name)) for name in (_KEPT_DAY, _KEPT_OWNER)]
+        kept = _kept_keys(rollup, windows).subquery("kept", copy=False)
+        rows = rows.join(kept, on=exp.and_(*same), join_type="left", copy=False)
     return rows.group_by(*(exp.column(f"c{index}") for index in range(len(keys))), copy=False)
+
+
+def _kept_keys(rollup: Rollup, windows: Sequence[Window]) -> exp.Select:
+    """The keys of the metadata that are kept of each organisation and day: see `LEAST_ROWS`."""
+    owner = [exp.column(_KEPT_DAY), exp.column(_KEPT_OWNER)]
+    key, place, value, with_value, with_key = map(exp.column, (_KEPT_KEY, "place", "value", "with_value", "with_key"))
+    lines = exp.select(
+        *(exp.alias_(_own_key(rollup, name), name) for name in (_KEPT_DAY, _KEPT_OWNER)),
+        exp.alias_(column("workspace_slug"), "place"),
+        *map(column, _LISTS),
+        exp.alias_(call("GL_EACH", _LISTS[0]), _KEPT_KEY),
+    ).from_(scan(rollup.of.name, *windows))
+    lines = lines.where(conditions.within_windows(rollup.of.time_column, windows))
+    found = exp.alias_(call("GL_MAP_VALUE", *_LISTS, key.copy()), "value")
+    groups = exp.select(*owner, key, place, found, exp.alias_(call("GL_COUNT"), "with_value"))
+    groups = groups.from_(lines.subquery("lines")).where(key.neq(text(""))).group_by(*owner, key, place, value)
+    keys = exp.select(*owner, key, exp.alias_(call("GL_SUM_INT", with_value), "with_key"))
+    least = exp.Mul(this=call("GL_COUNT"), expression=exp.Literal.number(LEAST_ROWS))
+    keys = keys.from_(groups.subquery("groups")).group_by(*owner, key)
+    keys = keys.having(exp.GTE(this=call("GL_SUM_INT", with_value), expression=least))
+    order = exp.Order(expressions=[exp.Ordered(this=with_key, desc=True), exp.Ordered(this=key)])
+    rank = exp.Window(this=exp.RowNumber(), partition_by=owner, order=order)
+    ranked = exp.select(*owner, key, exp.alias_(rank, "place")).from_(keys.subquery("keys"))
+    most = exp.LTE(this=place, expression=exp.Literal.number(MOST_KEYS))
+    return exp.select(*owner, key).from_(ranked.subquery("ranked")).where(most)
+
+
+def _own_key(rollup: Rollup, name: str) -> exp.Expr:
+    return call("GL_DAY", rollup.of.time_column) if name == _KEPT_DAY else column("organisation_id")
 
 
 def _labelled(rollup: Rollup, sums: pa.Table, fingerprints: dict[date, str]) -> pa.Table:
@@ -99,7 +143,7 @@ def _labelled(rollup: Rollup, sums: pa.Table, fingerprints: dict[date, str]) -> 
     columns = {field.name: sums[f"c{index}"].cast(field.type) for index, field in enumerate(kept)}
     days: list[date] = columns["day"].to_pylist()
     # A row of a day without a fingerprint came after the fingerprints were read: no label, so the day stays stale.
-    labels = [label_of(fingerprints[day]) if day in fingerprints else None for day in days]
+    labels = [rollup.label_of(fingerprints[day]) if day in fingerprints else None for day in days]
     columns[SOURCE_VERSION] = pa.array(labels, pa.string())
     return pa.table([columns[field.name] for field in schema], schema=schema)
 
@@ -128,6 +172,14 @@ def _key(rollup: Rollup, of: Column) -> exp.Expr:
         return call("GL_DAY", rollup.of.time_column)
     if of.name == "hour":
         return call("GL_BUCKET", rollup.of.time_column, _HOUR_S)
+    kept = exp.column(_KEPT_KEY)
+    kept_or_blank = exp.Coalesce(this=kept, expressions=[text("")])
+    if of.name == METADATA_KEY:
+        return kept_or_blank
+    if of.name == METADATA_VALUE:
+        # Metadata may have a blank key, which is never kept.
+        none_kept = exp.If(this=exp.Is(this=kept.copy(), expression=exp.Null()), true=text(""))
+        return exp.Case(ifs=[none_kept], default=call("GL_MAP_VALUE", *_LISTS, kept_or_blank))
     return column(of.name)
 
 

@@ -13,10 +13,10 @@ import pytest
 from tests.factories import questions, rows
 from tests.factories.loaded import loaded
 from tests.factories.oracle import Oracle
+from tests.factories.rollups import taken_although_small
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.registry import METADATA_PREFIX
 from warehouse.engines.base import Batch, Engine
-from warehouse.query import plan
 from warehouse.query.run import answer_schema, run_grouped
 from warehouse.query.scope import TenantScope
 from warehouse.query.spec import Condition, GroupedQuery
@@ -62,7 +62,9 @@ class _Engines(dict[tuple[str, bool], Engine]):
         folder.mkdir()
         engine = self._stack.enter_context(loaded(kind, folder, oracle().generations, oracle().feedbacks))
         if rolled_up:
-            build_rollups(engine)
+            with pytest.MonkeyPatch.context() as patch:
+                taken_although_small(patch)
+                build_rollups(engine)
             assert check_rollups(engine) == []
             known = oracle().generations.num_rows
             late = oracle_after_more().generations.slice(known)
@@ -81,7 +83,7 @@ def test_random_questions(
     rolled_up: bool,
     block: int,
 ) -> None:
-    monkeypatch.setattr(plan, "LEAST_GAIN", 0)
+    taken_although_small(monkeypatch)
     engine = engines[kind, rolled_up]
     truth = oracle_after_more() if rolled_up else oracle()
     for number in range(QUESTIONS[kind]):

@@ -16,6 +16,7 @@ import pytest
 from tests.factories import questions, rows, series_oracle
 from tests.factories.loaded import loaded
 from tests.factories.oracle import FEEDBACK_MEASURES, GIVEN_MEASURES, MEASURES, Oracle, beside
+from tests.factories.rollups import taken_although_small
 from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.engines.base import Engine
 from warehouse.query import plan
@@ -58,7 +59,9 @@ class _Engines(dict[str, Engine]):
         folder = self._folder / kind
         folder.mkdir()
         engine = self._stack.enter_context(loaded(kind, folder, truth().generations, truth().feedbacks))
-        build_rollups(engine)
+        with pytest.MonkeyPatch.context() as patch:
+            taken_although_small(patch)
+            build_rollups(engine)
         self[kind] = engine
         return engine
 
@@ -91,7 +94,7 @@ def some_series(random: Random, *, summed: bool) -> tuple[SeriesQuery, str, Any]
 @pytest.mark.parametrize("summed", [True, False], ids=["sums", "all"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_series(engines: dict[str, Engine], monkeypatch: pytest.MonkeyPatch, kind: str, *, summed: bool) -> None:
-    monkeypatch.setattr(plan, "LEAST_GAIN", 0)
+    taken_although_small(monkeypatch)
     used = 0
     for number in range(EACH[kind]):
         query, granularity, zone = some_series(Random(f"{number}/{summed}"), summed=summed)
@@ -210,3 +213,5 @@ def test_a_rollup_is_only_taken_where_its_hours_meet_the_buckets() -> None:
     assert candidates("UTC", "day", measures=("users",)) == []
     assert candidates("UTC", "day", measures=("feedbacks",)) == []
     assert "rollup_day_config" in candidates("UTC", "week")
+    of_team = (Condition("metadata", (("team", "search"),)),)
+    assert candidates("UTC", "day", conditions=of_team) == ["rollup_day_metadata"]

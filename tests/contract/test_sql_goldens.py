@@ -148,6 +148,15 @@ def test_a_question_of_which_a_rollup_answers_a_part(engines: list[Engine]) -> N
     check("split_parts", {engine.name: pretty(engine, compile_grouped(query, split)) for engine in engines})
 
 
+def test_a_question_of_a_key_of_the_metadata_split_over_its_rollup_and_rows(engines: list[Engine]) -> None:
+    conditions = (Condition("metadata", (("te'am", "search"),)),)
+    query = question(("workspace", "metadata.te'am"), "cost", "feedbacks", conditions=conditions)
+    fresh = {datetime(2026, 2, day, tzinfo=UTC).date(): True for day in range(1, 28)}
+    split = plan.split_by(query, ROLLUP_OF["rollup_day_metadata"], fresh)
+    assert split is not None
+    check("split_metadata", {engine.name: pretty(engine, compile_grouped(query, split)) for engine in engines})
+
+
 def test_a_question_as_known_at_an_instant(engines: list[Engine]) -> None:
     asked = question(("model",), "cost", "p95_latency", conditions=(Condition("cost_min", 1),))
     query = replace(asked, as_known_at=datetime(2026, 3, 5, 10, 0, 0, 123_999, tzinfo=UTC))

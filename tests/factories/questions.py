@@ -140,6 +140,8 @@ def some_rollup_question(random: Random) -> GroupedQuery:
             ("api_key", ("workspace",)),
             ("prompt", ()),
             ("config", ("workspace",)),
+            ("metadata.team", ("workspace",)),
+            ("metadata._user", ()),
         )
     )
     summed = tuple(measure for measure in ALL_MEASURES if measure not in UNMERGED)
@@ -149,6 +151,9 @@ def some_rollup_question(random: Random) -> GroupedQuery:
     conditions = ()
     if name in filters and random.random() < 0.4:
         conditions = (Condition(filters[name], _some_value(random, filters[name])),)
+    elif (name == "workspace" or name.startswith("metadata.")) and random.random() < 0.4:
+        key = name.removeprefix("metadata.") if name != "workspace" else random.choice(rows.METADATA_KEYS)
+        conditions = (Condition("metadata", ((key, random.choice(rows.METADATA_VALUES)),)),)
     return some_question(
         random,
         by=by,

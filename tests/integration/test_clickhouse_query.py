@@ -109,8 +109,16 @@ def test_a_value_of_each_row(loaded: Engine, name: str) -> None:
     assert loaded.query(query).column("x").to_pylist() == values
 
 
+EACH = call("GL_EACH", "metadata.value")
+
+
+def test_each_item_of_a_list_on_a_line_of_its_own(loaded: Engine) -> None:
+    items = exp.select(column("id"), exp.alias_(EACH.copy(), "x")).from_(scan("generations")).order_by(exp.column("x"))
+    assert loaded.query(items).to_pylist() == [{"id": "1", "x": "ads"}, {"id": "1", "x": "y"}]
+
+
 def test_every_neutral_function_is_tried() -> None:
-    tried = [expression for expression, *_ in (*AGGREGATES.values(), *SCALARS.values())]
+    tried = [EACH, *(expression for expression, *_ in (*AGGREGATES.values(), *SCALARS.values()))]
     assert {str(node.this) for expression in tried for node in neutral_calls(expression)} == NEUTRAL.keys()
 
 

@@ -49,6 +49,12 @@ def tag(key: str) -> exp.Expr:
     return call("GL_MAP_VALUE", "metadata.key", "metadata.value", text(key))
 
 
+def last_of(lines: exp.Expr) -> exp.Expr:
+    """The last of an expression that makes lines, as one value."""
+    made = exp.select(exp.alias_(lines, "item")).from_("generations")
+    return call("GL_MAX", exp.Subquery(this=exp.select(call("GL_MAX", "item")).from_(made.subquery("made"))))
+
+
 def sample() -> exp.Expr:
     return exp.select(column("id")).from_("generations").order_by(column("id"))
 
@@ -76,6 +82,7 @@ def test_every_neutral_function_is_spelled_and_means_what_the_catalog_says(engin
         "GL_MIN": (call("GL_MIN", "created_at"), min(instants())),
         "GL_MAX": (call("GL_MAX", "created_at"), max(instants())),
         "GL_MAP_VALUE": (call("GL_MIN", tag("team")), "team-0"),
+        "GL_EACH": (last_of(call("GL_EACH", "metadata.value")), "team-2"),
         "GL_LOWER": (call("GL_MAX", call("GL_LOWER", text("ÄB"))), "äb"),
         "GL_JOINED": (call("GL_MAX", call("GL_JOINED", "metadata.value")), "team-2"),
         "GL_TO_TEXT": (call("GL_MAX", call("GL_TO_TEXT", "response_time")), "99"),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from api.analytics.parameters import ungrouped
 from tests.factories import questions, rows
 from tests.factories.loaded import loaded
+from tests.factories.rollups import taken_although_small
 from warehouse.engines.base import Engine
-from warehouse.query import plan
 from warehouse.query.calendar import GRANULARITIES, edges_of, granularity_named
 from warehouse.query.run import run_grouped, run_series
 from warehouse.query.spec import GroupedQuery, Groups, SeriesQuery
@@ -31,15 +31,11 @@ seeds = st.integers(0, 2**48)
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     generations = rows.generations(81, 700)
     folder = tmp_path_factory.mktemp("sums")
-    with loaded("lake", folder, generations, rows.feedbacks(82, generations, 120)) as lake:
+    feedbacks = rows.feedbacks(82, generations, 120)
+    with pytest.MonkeyPatch.context() as patch, loaded("lake", folder, generations, feedbacks) as lake:
+        taken_although_small(patch)
         build_rollups(lake)
         yield lake
-
-
-@pytest.fixture(autouse=True)
-def _every_rollup_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows of tests are too few for a rollup to be smaller."""
-    monkeypatch.setattr(plan, "LEAST_GAIN", 0)
 
 
 def some_question(seed: int) -> GroupedQuery:

@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from tests.factories import questions, rows
 from tests.factories.loaded import loaded
+from tests.factories.rollups import taken_although_small
 from warehouse.engines.base import Engine
 from warehouse.query import plan
 from warehouse.query.calendar import edges_of, granularity_named
@@ -66,7 +67,7 @@ def everybody(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     kind, _, rolled_up = str(request.param).partition(" with ")
     folder = tmp_path_factory.mktemp("everybody")
     with pytest.MonkeyPatch.context() as patch, loaded(kind, folder, GENERATIONS, FEEDBACKS) as engine:
-        patch.setattr(plan, "LEAST_GAIN", 0)
+        taken_although_small(patch)
         if rolled_up:
             build_rollups(engine)
         yield engine, 20 if kind == "clickhouse" else 50

@@ -18,6 +18,8 @@ from sqlglot import exp
 
 from tests.factories import questions, rows
 from tests.factories.loaded import loaded
+from tests.factories.rollups import taken_although_small
+from warehouse import rollups
 from warehouse.catalog.functions import column
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF, Rollup
@@ -32,13 +34,13 @@ from warehouse.storage.tables import arrow_schema
 
 pytestmark = pytest.mark.usefixtures("_every_rollup_pays")
 MODEL_DAY = ROLLUP_OF["rollup_day_model"]
+METADATA_DAY = ROLLUP_OF["rollup_day_metadata"]
 DAYS = [date(2026, 3, 27) + timedelta(days=number) for number in range(rows.DAYS)]
 
 
 @pytest.fixture
 def _every_rollup_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows of tests are too few for a rollup to be smaller."""
-    monkeypatch.setattr(plan, "LEAST_GAIN", 0)
+    taken_although_small(monkeypatch)
 
 
 @pytest.fixture
@@ -84,12 +86,12 @@ def test_what_a_rollup_answers_of_a_question_goes_with_what_the_rows_answer(kind
     with loaded(kind, tmp_path, generations, rows.feedbacks(24, generations, 150)) as engine:
         build_rollups(engine)
         used: set[str] = set()
-        for number in range(24 if kind == "lake" else 8):
+        for number in range(25 if kind == "lake" else 10):
             random = Random(number)
             others = random.sample(
                 ("p95_latency", "users", "feedbacks", "avg_weighted_feedback"), random.randrange(1, 4)
             )
-            by = ((), ("workspace",), ("model",), ("api_key", "workspace"))[number % 4]
+            by = ((), ("workspace",), ("model",), ("api_key", "workspace"), ("metadata.team",))[number % 5]
             asked = questions.some_rollup_question(random)
             query = replace(asked, by=by, measures=(*sums, *others), conditions=(), order=(), offset=0)
             used |= rollups_used(engine, query)
@@ -99,7 +101,7 @@ def test_what_a_rollup_answers_of_a_question_goes_with_what_the_rows_answer(kind
             assert questions.differences(from_rows.rows.to_pylist(), answer.rows) == [], query
             exact = [name for name in answer.rows.column_names if name != "avg_weighted_feedback"]
             assert answer.rows.select(exact).equals(from_rows.rows.select(exact)), query
-        assert used == {"rollup_hour_workspace", "rollup_day_model", "rollup_day_api_key"}
+        assert used == {"rollup_hour_workspace", "rollup_day_model", "rollup_day_api_key", METADATA_DAY.name}
 
 
 def rollups_used(engine: Engine, query: GroupedQuery) -> set[str]:
@@ -107,7 +109,11 @@ def rollups_used(engine: Engine, query: GroupedQuery) -> set[str]:
     fingerprints = engine.day_fingerprints(GENERATIONS)
     for rollup in plan.candidates(query):
         held = plan.rolled_days(engine, rollup)
-        split = plan.split_by(query, rollup, plan.freshness_of(fingerprints, held))
+        fresh = plan.freshness_of(rollup, fingerprints, held)
+        if rollup.by_metadata:
+            held = plan.kept_days(engine, rollup, query)
+            fresh = {day: is_fresh and day in held for day, is_fresh in fresh.items()}
+        split = plan.split_by(query, rollup, fresh)
         if split and plan.pays(split, held):
             return {rollup.name}
     return set()
@@ -221,7 +227,9 @@ def test_questions_that_a_rollup_cannot_answer_take_none() -> None:
     none = [
         a_query(("model",), ("p95_latency",)),
         a_query(("status_code",), ("requests",)),
-        a_query(("metadata.team",), ("requests",)),
+        a_query(("metadata.team", "model"), ("requests",)),
+        a_query(("metadata.team", "metadata.Team"), ("requests",)),
+        a_query(("workspace",), ("requests",), conditions=(Condition("metadata", (("", "x"),)),)),
         a_query(("model", "api_key"), ("requests",)),
         a_query(("model",), ("requests",), conditions=(Condition("cost_min", 1),)),
         a_query(("model",), ("requests",), conditions=(Condition("weighted_feedback_min", 1),)),
@@ -230,6 +238,9 @@ def test_questions_that_a_rollup_cannot_answer_take_none() -> None:
     assert [plan.candidates(query) for query in none] == [[]] * len(none)
     assert [rollup.name for rollup in plan.candidates(a_query(("model", "workspace"), ("cost",)))] == [MODEL_DAY.name]
     assert plan.candidates(a_query(("workspace",), ("cost",)))[0].name == "rollup_hour_workspace"
+    of_team = (Condition("metadata", (("team", "search"), ("team", ""))),)
+    for query in (a_query(("metadata.team",), ("cost",)), a_query(("workspace",), ("cost",), conditions=of_team)):
+        assert [rollup.name for rollup in plan.candidates(query)] == [METADATA_DAY.name]
 
 
 def test_a_rollup_that_is_not_smaller_than_its_rows_is_not_taken(
@@ -242,6 +253,62 @@ def test_a_rollup_that_is_not_smaller_than_its_rows_is_not_taken(
         build_rollups(engine)
         assert rollups_used(engine, a_query(("model",), ("cost",))) == {MODEL_DAY.name}
         assert rollups_used(engine, a_query(("config",), ("cost",))) == set()
+
+
+def with_metadata(organisation: str, values: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Eight requests of an hour each to two workspaces; the values of a key for each in turn, `-` where it lacks it."""
+    return [
+        {
+            "organisation_id": organisation,
+            "workspace_slug": ("a", "b")[number % 2],
+            "created_at": rows.FIRST_DAY + timedelta(hours=number),
+            "id": f"{organisation}-{number}",
+            "metadata.key": [key for key, each in values.items() if each[number] != "-"],
+            "metadata.value": [each[number] for each in values.values() if each[number] != "-"],
+        }
+        for number in range(8)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["lake", "clickhouse"])
+def test_a_key_of_the_metadata_is_kept_where_it_repeats(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "LEAST_ROWS", 2)
+    monkeypatch.setattr(rollups, "MOST_KEYS", 2)
+    ids = [str(number) for number in range(8)]
+    same, rare = ["x"] * 8, ["x", "x", *"------"]
+    records = [
+        *with_metadata("org-a", {"team": same, "request": ids, "env": [*same[:6], "y", "y"]}),
+        *with_metadata("org-b", {"rare": rare, "c": same, "b": same, "a": same}),
+        *with_metadata("org-c", {"request": ids, "": same}),
+    ]
+    records[0] |= {"metadata.key": ["team", "env", "team"], "metadata.value": ["first", "x", "second"]}
+    with loaded(kind, tmp_path, rows.as_generations(records)) as engine:
+        build_rollups(engine)
+        assert check_rollups(engine) == []
+        names = ("organisation_id", "metadata_key", "workspace_slug", "metadata_value", "requests")
+        tree = exp.select(*map(column, names)).from_(scan(METADATA_DAY.name)).order_by(*map(column, names))
+        assert [tuple(line.values()) for line in engine.query(tree).to_pylist()] == [
+            ("org-a", "env", "a", "x", 3),
+            ("org-a", "env", "a", "y", 1),
+            ("org-a", "env", "b", "x", 3),
+            ("org-a", "env", "b", "y", 1),
+            ("org-a", "team", "a", "first", 1),
+            ("org-a", "team", "a", "x", 3),
+            ("org-a", "team", "b", "x", 4),
+            ("org-b", "a", "a", "x", 4),
+            ("org-b", "a", "b", "x", 4),
+            ("org-b", "b", "a", "x", 4),
+            ("org-b", "b", "b", "x", 4),
+            ("org-c", "", "a", "", 4),
+            ("org-c", "", "b", "", 4),
+        ]
+        for key, taken in {"team": True, "env": True, "request": False, "nobodys": False}.items():
+            query = a_query((f"metadata.{key}", "workspace"), ("cost", "last_seen"))
+            assert rollups_used(engine, query) == ({METADATA_DAY.name} if taken else set())
+            from_rows = runner._grouped(query, engine.query(compile_grouped(query)))
+            assert runner.run_grouped(engine, query).rows.equals(from_rows.rows)
 
 
 def test_every_measure_that_merges_is_kept() -> None:

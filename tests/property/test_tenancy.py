@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tests.factories import questions, rows
 from tests.factories.loaded import loaded
+from tests.factories.rollups import taken_although_small
 from warehouse.engines.base import Engine
-from warehouse.query import plan
 from warehouse.query.run import GroupedAnswer, run_grouped
 from warehouse.query.scope import TenantScope
 from warehouse.query.spec import Condition, GroupedQuery
@@ -90,7 +90,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     kind, _, rolled_up = str(request.param).partition(" with ")
     folder = tmp_path_factory.mktemp("shared")
     with pytest.MonkeyPatch.context() as patch, loaded(kind, folder, marked_rows(), shared_feedbacks()) as engine:
-        patch.setattr(plan, "LEAST_GAIN", 0)
+        taken_although_small(patch)
         if rolled_up:
             build_rollups(engine)
         yield engine, 25 if kind == "clickhouse" else 80

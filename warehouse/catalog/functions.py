@@ -20,6 +20,7 @@ NEUTRAL: dict[str, str] = {
     "GL_MIN": "GL_MIN(x) smallest value; NULL over no values",
     "GL_MAX": "GL_MAX(x) largest value; NULL over no values",
     "GL_MAP_VALUE": "GL_MAP_VALUE(keys, values, key) the value beside a key in two parallel lists; '' where absent",
+    "GL_EACH": "GL_EACH(list) each item of a list on a line of its own, as a column of a SELECT; no line for an empty list",
     "GL_LOWER": "GL_LOWER(text) text in lower case",
     "GL_JOINED": "GL_JOINED(list) the texts of a list as one text, a line break between two; '' for an empty list",
     "GL_TO_TEXT": "GL_TO_TEXT(x) a value as text; NULL as ''",

@@ -84,6 +84,10 @@ def _map_value(arguments: list[exp.Expr]) -> exp.Expr:
     return function("arrayElement", values, function("indexOf", keys, key))
 
 
+def _each(arguments: list[exp.Expr]) -> exp.Expr:
+    return function("arrayJoin", arguments[0])
+
+
 def _lower(arguments: list[exp.Expr]) -> exp.Expr:
     return function("lowerUTF8", arguments[0])
 
@@ -128,6 +132,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "GL_MIN": _min,
     "GL_MAX": _max,
     "GL_MAP_VALUE": _map_value,
+    "GL_EACH": _each,
     "GL_LOWER": _lower,
     "GL_JOINED": _joined,
     "GL_TO_TEXT": _to_text,

@@ -69,6 +69,10 @@ def _map_value(of: list[exp.Expr]) -> exp.Expr:
     return exp.Coalesce(this=value, expressions=[exp.Literal.string("")])
 
 
+def _each(of: list[exp.Expr]) -> exp.Expr:
+    return exp.Anonymous(this="UNNEST", expressions=[of[0]])
+
+
 def _joined(of: list[exp.Expr]) -> exp.Expr:
     return exp.Anonymous(this="ARRAY_TO_STRING", expressions=[of[0], exp.Literal.string("\n")])
 
@@ -101,6 +105,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "GL_MIN": lambda of: exp.Min(this=of[0]),
     "GL_MAX": lambda of: exp.Max(this=of[0]),
     "GL_MAP_VALUE": _map_value,
+    "GL_EACH": _each,
     "GL_LOWER": lambda of: exp.Lower(this=of[0]),
     "GL_JOINED": _joined,
     "GL_TO_TEXT": _to_text,

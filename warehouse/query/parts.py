@@ -11,7 +11,7 @@ from sqlglot import exp
 from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.functions import call, column, named, text
 from warehouse.catalog.model import Dataset, Kind, Measure
-from warehouse.catalog.rollups import Rollup
+from warehouse.catalog.rollups import METADATA_KEY, METADATA_VALUE, Rollup
 from warehouse.engines.base import Window, scan
 from warehouse.query import conditions
 from warehouse.query.knowledge import known_rows
@@ -31,6 +31,8 @@ class Split:
     whole: tuple[Window, ...]
     """Whole UTC days, or hours of an hourly rollup, that the rollup answers: to the last millisecond."""
     rest: tuple[Window, ...]
+    metadata_key: str = ""
+    """The key that is asked about, of a rollup of metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,25 @@ def _of_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Spl
         kept, within = keys.of("hour"), conditions.within_windows("hour", split.whole)
     else:
         kept, within = keys.of("day"), conditions.within_days(split.whole)
+    where = restrictions(query)
+    if split.rollup.by_metadata:
+        kept, where = ([_of_metadata(tree) for tree in trees] for trees in (kept, where))
+        where.append(column(METADATA_KEY).eq(text(split.metadata_key)))
     tree = _select(kept, parts, values).from_(scan(split.rollup.name, *split.whole), copy=False)
-    return tree.where(within, *restrictions(query), copy=False)
+    return tree.where(within, *where, copy=False)
+
+
+def _of_metadata(tree: exp.Expr) -> exp.Expr:
+    """The tree over a rollup of metadata, whose lines hold the value of the one key that is asked about."""
+    if _is_map_value(tree):
+        return column(METADATA_VALUE)
+    for node in [node for node in tree.find_all(exp.Anonymous) if _is_map_value(node)]:
+        node.replace(column(METADATA_VALUE))
+    return tree
+
+
+def _is_map_value(tree: exp.Expr) -> bool:
+    return isinstance(tree, exp.Anonymous) and tree.this == "GL_MAP_VALUE"
 
 
 def _of_traces(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:

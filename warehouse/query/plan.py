@@ -7,15 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 from sqlglot import exp
 
 from warehouse.catalog import registry
-from warehouse.catalog.functions import call, column
+from warehouse.catalog.functions import call, column, text
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.model import Dataset, Measure
+from warehouse.catalog.model import Dataset, Measure, Operator
 from warehouse.catalog.prices import CORRECTIONS
-from warehouse.catalog.rollups import ROLLUP_OF, SOURCE_VERSION, Rollup, label_of
+from warehouse.catalog.rollups import METADATA_KEY, ROLLUP_OF, SOURCE_VERSION, Rollup
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions
 from warehouse.query.compile import parts_of
 from warehouse.query.parts import Split
+from warehouse.query.scope import TenantScope
 from warehouse.query.spec import GroupedQuery, MetadataDimension, Question, SeriesQuery, dimension_of
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -45,15 +46,31 @@ def candidates(query: Question) -> list[Rollup]:
     columns = _columns_asked(query)
     if columns is None:
         return []
+    by_metadata = metadata_keys(query)
+    if len(by_metadata) > 1 or "" in by_metadata:
+        return []
     step_s = query.step_s() if isinstance(query, SeriesQuery) else 0
     able = [
         rollup
         for rollup in ROLLUP_OF.values()
         if rollup.of is query.dataset
         and columns <= set(rollup.keys)
+        and rollup.by_metadata == bool(by_metadata)
         and step_s % (_HOUR_S if rollup.hourly else _DAY_S) == 0
     ]
     return sorted(able, key=lambda rollup: len(rollup.keys))
+
+
+def metadata_keys(query: Question) -> frozenset[str]:
+    """The keys of the metadata whose values decide which rows count, and in which group."""
+    names = (*query.by, *(query.outside.by if query.outside else ()))
+    dimensions = [dimension_of(query.dataset, name) for name in names]
+    keys = [each.metadata_key for each in dimensions if isinstance(each, MetadataDimension)]
+    for condition in query.conditions:
+        by_pairs = registry.filter_(query.dataset, condition.filter).operator is Operator.ALL_PAIRS
+        if by_pairs and isinstance(condition.value, tuple):
+            keys += [pair[0] for pair in condition.value if isinstance(pair, tuple)]
+    return frozenset(keys)
 
 
 def split_by(query: Question, rollup: Rollup, fresh: Mapping[date, bool]) -> Split | None:
@@ -69,7 +86,8 @@ def split_by(query: Question, rollup: Rollup, fresh: Mapping[date, bool]) -> Spl
     stretches = _stretches(low.date(), high.date(), fresh)
     ends = [(max(low, _start(a)), min(high, _start(b) + DAY - conditions.MILLISECOND)) for a, b in stretches]
     whole = tuple(Window(first, last) for first, last in ends)
-    return Split(rollup, whole, tuple(_between(since, until, whole))) if whole else None
+    [key] = metadata_keys(query) if rollup.by_metadata else [""]
+    return Split(rollup, whole, tuple(_between(since, until, whole)), key) if whole else None
 
 
 def days_window(query: Question) -> Window:
@@ -96,18 +114,27 @@ def rolled_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> di
     return held
 
 
+def kept_days(engine: Engine, rollup: Rollup, query: Question) -> dict[date, RolledDay]:
+    """What a rollup of metadata holds of the question's key, on each day that it was kept of the organisation."""
+    window, [key] = days_window(query), metadata_keys(query)
+    counts = exp.alias_(call("GL_COUNT"), "rows"), exp.alias_(call("GL_SUM_INT", rollup.of.count.name), "summed")
+    tree = exp.select(column("day"), *counts).from_(scan(rollup.name, window)).group_by(column("day"))
+    own = conditions.within_scope(TenantScope(query.scope.organisation_id))
+    tree = tree.where(conditions.within_days((window,)), own, column(METADATA_KEY).eq(text(key)))
+    found = engine.query(tree, window).to_pylist()
+    return {row["day"]: RolledDay(frozenset(), row["rows"], row["summed"]) for row in found}
+
+
 def pays(split: Split, held: Mapping[date, RolledDay]) -> bool:
     """True when the rollup's days are enough smaller than the rows they stand for."""
     days = [held[day] for day in held if any(_is_within(day, window) for window in split.whole)]
     return sum(day.summed for day in days) >= LEAST_GAIN * sum(day.rows for day in days)
 
 
-def freshness_of(fingerprints: Mapping[date, str], held: Mapping[date, RolledDay]) -> dict[date, bool]:
+def freshness_of(rollup: Rollup, fingerprints: Mapping[date, str], held: Mapping[date, RolledDay]) -> dict[date, bool]:
     """For each day of either: True when the rollup was made from exactly the rows that the day has now."""
-    return {
-        day: day in held and day in fingerprints and held[day].fingerprints == frozenset({label_of(fingerprints[day])})
-        for day in fingerprints.keys() | held.keys()
-    }
+    labels = {day: frozenset({rollup.label_of(each)}) for day, each in fingerprints.items()}
+    return {day: day in held and held[day].fingerprints == labels.get(day) for day in labels.keys() | held.keys()}
 
 
 def _merges(query: Question) -> bool:
@@ -125,7 +152,7 @@ def _columns_read(parts: Iterable[Measure]) -> set[str]:
 
 
 def _columns_asked(query: Question) -> set[str] | None:
-    """The columns that scope, groups and conditions read; None when the rows themselves are needed."""
+    """The columns that scope, groups and conditions read, beside `metadata_keys`; None when only the rows will do."""
     if query.trace_conditions:
         return None
     asked = {"organisation_id", "workspace_slug"}
@@ -133,14 +160,14 @@ def _columns_asked(query: Question) -> set[str] | None:
         asked |= {"user_id", "api_key_id"}
     for name in (*query.by, *(query.outside.by if query.outside else ())):
         dimension = dimension_of(query.dataset, name)
-        if isinstance(dimension, MetadataDimension):
-            return None
-        asked.add(dimension.column)
+        if not isinstance(dimension, MetadataDimension):
+            asked.add(dimension.column)
     for condition in query.conditions:
         filter_ = registry.filter_(query.dataset, condition.filter)
         if filter_.through is not None:
             return None
-        asked.update(filter_.columns)
+        if filter_.operator is not Operator.ALL_PAIRS:
+            asked.update(filter_.columns)
     return asked
 
 

@@ -107,7 +107,12 @@ class _Answers:
                 continue
             rows = (rollup.of.name, version, window)
             fingerprints = self._remembered(rows, partial(engine.day_fingerprints, rollup.of, window))
-            split = plan.split_by(query, rollup, plan.freshness_of(fingerprints, held))
+            fresh = plan.freshness_of(rollup, fingerprints, held)
+            if rollup.by_metadata:
+                of_key = (*made, window, query.scope.organisation_id, plan.metadata_keys(query))
+                held = self._remembered(of_key, partial(plan.kept_days, engine, rollup, query))
+                fresh = {day: is_fresh and day in held for day, is_fresh in fresh.items()}
+            split = plan.split_by(query, rollup, fresh)
             if split is not None and plan.pays(split, held):
                 return split
         return None

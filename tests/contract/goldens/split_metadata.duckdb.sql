@@ -1,0 +1,118 @@
+SELECT
+  k0 AS c0,
+  k1 AS c1,
+  m_cost AS c2,
+  m_feedbacks AS c3,
+  m_unpriced_requests AS c4,
+  COUNT(*) OVER () AS total
+FROM (
+  SELECT
+    k0,
+    k1,
+    CAST(COALESCE(SUM(m_requests), 0) AS BIGINT) AS m_requests,
+    CAST(SUM(m_cost) AS DECIMAL(38, 12)) AS m_cost,
+    CAST(COALESCE(SUM(m_feedbacks), 0) AS BIGINT) AS m_feedbacks,
+    CAST(COALESCE(SUM(m_unpriced_requests), 0) AS BIGINT) AS m_unpriced_requests
+  FROM (
+    SELECT
+      COALESCE("workspace_slug", '') AS k0,
+      "metadata_value" AS k1,
+      "requests" AS m_requests,
+      "cost" AS m_cost,
+      NULL AS m_feedbacks,
+      "unpriced_requests" AS m_unpriced_requests
+    FROM "rollup_day_metadata"
+    WHERE
+      "day" BETWEEN CAST(CAST('2026-02-02 00:00:00.000' AS TIMESTAMP) AS DATE) AND CAST(CAST('2026-02-27 23:59:59.999' AS TIMESTAMP) AS DATE)
+      AND "organisation_id" = 'org-1'
+      AND "metadata_value" = 'search'
+      AND "metadata_key" = 'te''am'
+    UNION ALL
+    SELECT
+      COALESCE("workspace_slug", '') AS k0,
+      COALESCE(LIST_EXTRACT("metadata.value", LIST_POSITION("metadata.key", 'te''am')), '') AS k1,
+      COUNT(*) AS m_requests,
+      CAST(SUM("cost") AS DECIMAL(38, 12)) AS m_cost,
+      NULL AS m_feedbacks,
+      CAST(COALESCE(COUNT_IF("cost" IS NULL), 0) AS BIGINT) AS m_unpriced_requests
+    FROM "generations"
+    WHERE
+      (
+        (
+          "created_at" >= CAST('2026-02-01 10:00:00.000' AS TIMESTAMP)
+          AND "created_at" <= CAST('2026-02-01 23:59:59.999' AS TIMESTAMP)
+        )
+        OR (
+          "created_at" >= CAST('2026-02-28 00:00:00.000' AS TIMESTAMP)
+          AND "created_at" <= CAST('2026-02-28 23:59:59.999' AS TIMESTAMP)
+        )
+      )
+      AND "organisation_id" = 'org-1'
+      AND COALESCE(LIST_EXTRACT("metadata.value", LIST_POSITION("metadata.key", 'te''am')), '') = 'search'
+    GROUP BY
+      k0,
+      k1
+    UNION ALL
+    SELECT
+      k0 AS k0,
+      k1 AS k1,
+      NULL AS m_requests,
+      NULL AS m_cost,
+      CAST(COALESCE(SUM("feedbacks"), 0) AS BIGINT) AS m_feedbacks,
+      NULL AS m_unpriced_requests
+    FROM (
+      SELECT
+        k0,
+        k1,
+        COUNT(*) AS "requests",
+        MAX(rated_feedbacks) AS "feedbacks",
+        MAX(rated_sum) AS "weighted_sum",
+        MAX(rated_count) AS "weighted_count"
+      FROM (
+        SELECT
+          COALESCE("workspace_slug", '') AS k0,
+          COALESCE(LIST_EXTRACT("metadata.value", LIST_POSITION("metadata.key", 'te''am')), '') AS k1,
+          rated_trace,
+          rated_feedbacks,
+          rated_sum,
+          rated_count
+        FROM "generations"
+        JOIN (
+          SELECT
+            "trace_id" AS rated_trace,
+            COUNT(*) AS rated_feedbacks,
+            SUM(CAST("weighted" AS DOUBLE)) AS rated_sum,
+            CAST(COALESCE(COUNT_IF(NOT "weighted" IS NULL), 0) AS BIGINT) AS rated_count
+          FROM "feedbacks"
+          WHERE
+            "organisation_id" = 'org-1' AND "trace_id" <> ''
+          GROUP BY
+            rated_trace
+        ) AS ratings
+          ON "trace_id" = rated_trace
+        WHERE
+          (
+            "created_at" >= CAST('2026-02-01 10:00:00.000' AS TIMESTAMP)
+            AND "created_at" <= CAST('2026-02-28 23:59:59.999' AS TIMESTAMP)
+          )
+          AND "organisation_id" = 'org-1'
+          AND COALESCE(LIST_EXTRACT("metadata.value", LIST_POSITION("metadata.key", 'te''am')), '') = 'search'
+      ) AS keyed
+      GROUP BY
+        k0,
+        k1,
+        rated_trace
+    ) AS traces
+    GROUP BY
+      k0,
+      k1
+  ) AS partials
+  GROUP BY
+    k0,
+    k1
+) AS groups
+ORDER BY
+  m_requests DESC,
+  k0 ASC,
+  k1 ASC
+LIMIT 50
