@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, cast
 
-import structlog
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from api import structured_log
 from api.audit import Recorded, Trail
 from api.errors import RateLimited, Unauthorised
 from api.principal import Principal, credential_of
@@ -38,5 +38,5 @@ async def caller_of(services: "Services", request: Request, records: Recorded | 
     trail = cast("Trail | None", getattr(request.state, "audit", None))
     if trail is not None:
         trail.by(found)
-    structlog.contextvars.bind_contextvars(organisation_id=found.organisation_id, api_key_id=found.key_id)
+    structured_log.name_caller(found.organisation_id, found.key_id)
     return found

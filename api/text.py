@@ -14,7 +14,8 @@ _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 def one_line(text: str) -> str:
     """The text. Raises: ValueError when it holds a control character or a line break."""
-    if any(category(character) in _REFUSED for character in text):
+    # What is printable holds none of these, and that is known at once.
+    if not text.isprintable() and any(category(character) in _REFUSED for character in text):
         raise ValueError("must not contain control characters or line breaks")
     return text
 

@@ -3,27 +3,27 @@
 Pure but for the holdings. Source: dataplane contract 7.1, 7.4; controlplane contract 6.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from api.analytics.rendering import instant
-from api.limits.schemas import plain
 from api.policies.holdings import Claim, Refusal, Tick
 from api.policies.rows import PolicyKind
-from api.policies.snapshot import MICRO, ActivePolicy, Budget, Rate, Snapshot, used_units
-from warehouse.query.policy_terms import Facts, value_key
+from api.policies.snapshot import ActivePolicy, Budget, Rate, Snapshot, used_units
+from warehouse.query.policy_terms import Facts, Selection, value_key
 
 USAGE, RATE = "usage_limit", "rate_limit"
+MICRO_OF_USD = 1_000_000
 MILLISECONDS = {"rps": 1000, "rpm": 60_000, "rph": 3_600_000, "rpd": 86_400_000, "rpw": 604_800_000}
 MONDAY_MS = 4 * 86_400_000
 """The first Monday after 1970 began: weeks are counted from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True):
     """What a request is expected to use. Units: millionths of a USD, tokens."""
 
     cost: int = 0
@@ -34,29 +34,29 @@ class Estimate:
         return 1 if measure == "requests" else self.cost if measure == "cost" else self.tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """What a request wants: claims on budgets and ticks of rates, with the limits that they are of."""
 
-    budgets: list[Budget]
-    rates: list[Rate]
-    claims: list[Claim]
-    ticks: list[Tick]
+    budgets: Sequence[Budget]
+    rates: Sequence[Rate]
+    claims: Sequence[Claim]
+    ticks: Sequence[Tick]
     now: datetime
 
     def described(self, place: int, held: int) -> dict[str, Any]:
         """One of the limits as an answer tells it. Units: USD for cost."""
         if place < len(self.budgets):
-            return self._budget(self.budgets[place], held)
-        return self._rate(place - len(self.budgets), held)
+            return _budget(self.budgets[place], self.claims[place].room, held)
+        place -= len(self.budgets)
+        return _rate(self.rates[place], self.ticks[place].ends_ms, held)
 
     def all_described(self) -> list[dict[str, Any]]:
         """Every limit, without what is held of it."""
-        return [self.described(place, 0) for place in range(len(self.budgets) + len(self.rates))]
+        budgets = [_budget(one, claim.room, 0) for one, claim in zip(self.budgets, self.claims, strict=True)]
+        return budgets + [_rate(one, tick.ends_ms, 0) for one, tick in zip(self.rates, self.ticks, strict=True)]
 
     def retry_after_s(self, place: int) -> int | None:
         """When it is worth to ask again: at the reset, or when the window is over; None when that is unknown."""
-        now_ms = _ms(self.now)
         if place >= len(self.budgets):
             ends_ms = self.ticks[place - len(self.budgets)].ends_ms
         else:
@@ -64,54 +64,44 @@ class Check:
             if resets_at is None or resets_at <= self.now:
                 return None
             ends_ms = _ms(resets_at)
-        return max(1, -(-(ends_ms - now_ms) // 1000))
-
-    def _budget(self, budget: Budget, held: int) -> dict[str, Any]:
-        used = budget.used_at(self.now)
-        return {
-            "kind": USAGE,
-            **_owner(budget.entity_type, budget.entity_id, budget.name),
-            "value_key": budget.value_key,
-            "type": budget.measure,
-            "credit_limit": _shown(budget.limit, budget.measure),
-            "current_usage": _shown(used, budget.measure),
-            "reserved": _shown(held, budget.measure),
-            "remaining": _shown(max(0, budget.limit - used - held), budget.measure),
-            "resets_at": None if budget.resets_at is None else instant(budget.resets_at),
-        }
-
-    def _rate(self, place: int, count: int) -> dict[str, Any]:
-        rate, tick = self.rates[place], self.ticks[place]
-        return {
-            "kind": RATE,
-            **_owner(rate.entity_type, rate.entity_id, rate.name),
-            "value_key": rate.value_key,
-            "type": rate.measure,
-            "unit": rate.unit,
-            "value": rate.most,
-            "current_usage": count,
-            "resets_at": instant(datetime.fromtimestamp(tick.ends_ms / 1000, UTC)),
-        }
+        return max(1, -(-(ends_ms - _ms(self.now)) // 1000))
 
 
 def check(snapshot: Snapshot, facts: Facts, target: str, estimate: Estimate, now: datetime) -> Check:
     """Everything that limits a request, in the order in which it is checked: budgets first, the widest last."""
-    budgets, rates = list(_budgets(snapshot, facts)), list(_rates(snapshot, facts))
+    places = _places(facts)
+    # A budget of several virtual keys counts once for a request that names two of them.
+    budgets = list({one.counter: one for place in places for one in snapshot.budgets.get(place, ())}.values())
+    rates = [one for place in places for one in snapshot.places.rates.get(place, ())]
+    counters: dict[tuple[str, ...], _Counter] = {}
     for policy in snapshot.policies.about(facts, target):
-        values = policy.selection.counter(facts)
+        group_by = policy.selection.group_by
+        counter = counters.get(group_by)
+        if counter is None:
+            counter = counters[group_by] = _Counter(policy.selection, facts)
         if policy.kind == PolicyKind.USAGE:
-            budgets.append(_of_policy(snapshot, policy, values))
+            budgets.append(_of_policy(snapshot, policy, counter))
         else:
-            key = value_key(policy.selection.group_by, values)
-            counter = "\x1f".join((policy.id, policy.unit, *values))
+            name = f"{policy.id}\x1f{policy.unit}{counter.suffix}"
             rates.append(
-                Rate(counter, "policy", policy.id, policy.name, policy.measure, policy.unit, policy.limit, key)
+                Rate(name, "policy", policy.id, policy.name, policy.measure, policy.unit, policy.limit, counter.key)
             )
     claims = [
         Claim(one.counter, one.limit - one.used_at(now), estimate.of(one.measure), one.measure) for one in budgets
     ]
     now_ms = _ms(now)
     return Check(budgets, rates, claims, [_tick(one, estimate, now_ms) for one in rates], now)
+
+
+class _Counter:
+    """Which counter of its policies a request is for: the same for all that group alike."""
+
+    __slots__ = ("key", "suffix", "values")
+
+    def __init__(self, selection: Selection, facts: Facts) -> None:
+        self.values = selection.counter(facts)
+        self.key = value_key(selection.group_by, self.values)
+        self.suffix = "\x1f".join(("", *self.values))
 
 
 def refused(found: Check, refusal: Refusal) -> tuple[str, dict[str, Any], int | None]:
@@ -129,35 +119,27 @@ def refused(found: Check, refusal: Refusal) -> tuple[str, dict[str, Any], int | 
     return message, limit, found.retry_after_s(refusal.place)
 
 
-def _budgets(snapshot: Snapshot, facts: Facts) -> Iterator[Budget]:
-    for place in _places(facts):
-        yield from snapshot.budgets.get(place, ())
-
-
-def _rates(snapshot: Snapshot, facts: Facts) -> Iterator[Rate]:
-    for place in _places(facts):
-        yield from snapshot.places.rates.get(place, ())
-
-
-def _places(facts: Facts) -> Iterator[tuple[str, str]]:
+def _places(facts: Facts) -> list[tuple[str, str]]:
+    """What of the request may have limits of its own."""
+    places: list[tuple[str, str]] = []
     if facts.api_key:
-        yield "api_key", facts.api_key
+        places.append(("api_key", facts.api_key))
     if facts.workspace_id:
         # Providers are virtual keys by another name; a request may say the slug of its provider there.
-        for slug in dict.fromkeys((facts.virtual_key, facts.provider)):
-            if slug:
-                yield "virtual_key", f"{facts.workspace_id}/{slug}"
-        yield "workspace", facts.workspace_id
+        slugs = dict.fromkeys((facts.virtual_key, facts.provider))
+        places += [("virtual_key", f"{facts.workspace_id}/{slug}") for slug in slugs if slug]
+        places.append(("workspace", facts.workspace_id))
+    return places
 
 
-def _of_policy(snapshot: Snapshot, policy: ActivePolicy, values: tuple[str, ...]) -> Budget:
-    used = snapshot.used.get((policy.id, values))
+def _of_policy(snapshot: Snapshot, policy: ActivePolicy, counter: _Counter) -> Budget:
+    used = snapshot.used.get((policy.id, counter.values))
     return Budget(
-        counter="\x1f".join((policy.id, *values)),
+        counter=policy.id + counter.suffix,
         entity_type="policy",
         entity_id=policy.id,
         name=policy.name,
-        value_key=value_key(policy.selection.group_by, values),
+        value_key=counter.key,
         measure=policy.measure,
         limit=policy.limit,
         used=0 if used is None else used_units(used, policy.measure),
@@ -174,12 +156,48 @@ def _tick(rate: Rate, estimate: Estimate, now_ms: int) -> Tick:
     )
 
 
-def _owner(entity_type: str, entity_id: str, name: str | None) -> Mapping[str, Any]:
-    return {"entity_type": entity_type, "entity_id": entity_id, "entity_name": name}
+def _budget(budget: Budget, room: int, held: int) -> dict[str, Any]:
+    measure = budget.measure
+    return {
+        "kind": USAGE,
+        "entity_type": budget.entity_type,
+        "entity_id": budget.entity_id,
+        "entity_name": budget.name,
+        "value_key": budget.value_key,
+        "type": measure,
+        "credit_limit": _shown(budget.limit, measure),
+        "current_usage": _shown(budget.limit - room, measure),
+        "reserved": _shown(held, measure),
+        "remaining": _shown(max(0, room - held), measure),
+        "resets_at": None if budget.resets_at is None else _instant(budget.resets_at),
+    }
+
+
+def _rate(rate: Rate, ends_ms: int, count: int) -> dict[str, Any]:
+    return {
+        "kind": RATE,
+        "entity_type": rate.entity_type,
+        "entity_id": rate.entity_id,
+        "entity_name": rate.name,
+        "value_key": rate.value_key,
+        "type": rate.measure,
+        "unit": rate.unit,
+        "value": rate.most,
+        "current_usage": count,
+        "resets_at": _instant(datetime.fromtimestamp(ends_ms / 1000, UTC)),
+    }
+
+
+_instant = lru_cache(instant)
+"""Many requests tell the same few instants."""
 
 
 def _shown(units: int, measure: str) -> int | float:
-    return plain(Decimal(units) / MICRO) if measure == "cost" else units
+    """As JSON has it: whole dollars without `.0`."""
+    if measure != "cost":
+        return units
+    whole, rest = divmod(units, MICRO_OF_USD)
+    return units / MICRO_OF_USD if rest else whole
 
 
 def _ms(moment: datetime) -> int:

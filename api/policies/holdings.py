@@ -8,11 +8,13 @@ never lets anything through.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+
+class Claim(msgspec.Struct, frozen=True):
     """What a request wants of one budget: at most `room` may be taken beside what the rows say."""
 
     counter: str
@@ -22,8 +24,7 @@ class Claim:
     """cost, tokens or requests: which of the actual numbers settles it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """What a request wants of one rate: at most `most` in its window."""
 
     counter: str
@@ -35,8 +36,7 @@ class Tick:
     """When the window is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
+class Taking(msgspec.Struct, frozen=True):
     """One request: everything it wants, taken at once or not at all."""
 
     claims: Sequence[Claim]
@@ -51,8 +51,7 @@ class Taking:
     """True: nothing is taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """The first claim or tick that there is no room for, by its place among claims and then ticks."""
 
     place: int
@@ -132,13 +131,13 @@ class LocalHoldings:
         self._held: dict[str, _Held] = {}
         self._counts: dict[str, tuple[int, int]] = {}
         self._reservations: dict[str, _Reservation] = {}
-        self._next_sweep_ms = 0
+        self._ends: list[tuple[int, str, bool]] = []
+        """When which reservation is over or, with True, which window: a heap. A time that was changed stays in it."""
 
     async def take(self, taking: Taking) -> Refusal | None:
         """See `Holdings.take`."""
         with self._lock:
-            if taking.now_ms >= self._next_sweep_ms:
-                self._sweep(taking.now_ms)
+            self._sweep(taking.now_ms)
             refusal = self._refusal(taking)
             if refusal is None and not taking.is_trial:
                 self._take(taking)
@@ -158,7 +157,8 @@ class LocalHoldings:
                 if ends_ms > actual.now_ms and not found.is_settled:
                     extra = actual.of(tick.measure, tick.amount) - tick.amount
                     self._counts[tick.counter] = (count + extra, ends_ms)
-            found.is_settled, found.expires_ms = True, actual.expires_ms
+            found.is_settled = True
+            self._ending(reservation, found, actual.expires_ms)
             found.log_id = actual.log_id or found.log_id
             return True
 
@@ -176,8 +176,7 @@ class LocalHoldings:
         with self._lock:
             found = self._reservations.get(reservation)
             if found is not None:
-                found.expires_ms = min(found.expires_ms, at_ms)
-                self._next_sweep_ms = 0
+                self._ending(reservation, found, min(found.expires_ms, at_ms))
 
     def _refusal(self, taking: Taking) -> Refusal | None:
         for place, claim in enumerate(taking.claims):
@@ -195,28 +194,39 @@ class LocalHoldings:
     def _take(self, taking: Taking) -> None:
         for tick in taking.ticks:
             count, ends_ms = self._counts.get(tick.counter, (0, 0))
+            if ends_ms != tick.ends_ms:
+                heappush(self._ends, (tick.ends_ms, tick.counter, True))
             self._counts[tick.counter] = ((count if ends_ms > taking.now_ms else 0) + tick.amount, tick.ends_ms)
         if taking.reservation is None:
             return
         for claim in taking.claims:
             self._hold(claim.counter, taking.reservation, claim.amount)
-        self._reservations[taking.reservation] = _Reservation(
-            taking.organisation_id, taking.claims, taking.ticks, taking.expires_ms, taking.log_id
-        )
+        made = _Reservation(taking.organisation_id, taking.claims, taking.ticks, taking.expires_ms, taking.log_id)
+        self._reservations[taking.reservation] = made
+        self._ending(taking.reservation, made, taking.expires_ms)
 
     def _hold(self, counter: str, reservation: str, amount: int) -> None:
         held = self._held.setdefault(counter, _Held())
         held.total += amount - held.amounts.get(reservation, 0)
         held.amounts[reservation] = amount
 
+    def _ending(self, id_: str, reservation: _Reservation, at_ms: int) -> None:
+        reservation.expires_ms = at_ms
+        heappush(self._ends, (at_ms, id_, False))
+
     def _sweep(self, now_ms: int) -> None:
-        """Drop what is over; looked for no more often than every second, or when something is known to have ended."""
-        for id_ in [id_ for id_, one in self._reservations.items() if one.expires_ms <= now_ms]:
-            for claim in self._reservations.pop(id_).claims:
-                held = self._held[claim.counter]
-                held.total -= held.amounts.pop(id_, 0)
-                if not held.amounts:
-                    del self._held[claim.counter]
-        for counter in [counter for counter, (_, ends_ms) in self._counts.items() if ends_ms <= now_ms]:
-            del self._counts[counter]
-        self._next_sweep_ms = now_ms + 1000
+        """Drop what is over. Costs nothing for what is not, however much that is."""
+        while self._ends and self._ends[0][0] <= now_ms:
+            _, name, is_window = heappop(self._ends)
+            if is_window:
+                if self._counts.get(name, (0, 0))[1] <= now_ms:
+                    self._counts.pop(name, None)
+            elif name in self._reservations and self._reservations[name].expires_ms <= now_ms:
+                self._drop(name)
+
+    def _drop(self, id_: str) -> None:
+        for claim in self._reservations.pop(id_).claims:
+            held = self._held[claim.counter]
+            held.total -= held.amounts.pop(id_, 0)
+            if not held.amounts:
+                del self._held[claim.counter]

@@ -5,20 +5,22 @@ Read from the database, never from the warehouse; how old it may be: `api/polici
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.api_keys.rows import ApiKey
 from api.limits.rows import Limit
 from api.policies.conditions import selection_of
+from api.policies.policy_index import PolicyIndex
 from api.policies.rows import ACTIVE, Policy, PolicyEntity, PolicyKind
 from api.workspaces.rows import Workspace
-from warehouse.query.policy_terms import METADATA, Facts, Selection, literals_of
+from warehouse.query.policy_terms import Selection
 
 MICRO = Decimal(1_000_000)
 Values = tuple[str, ...]
@@ -35,9 +37,8 @@ def used_units(value: Decimal, measure: str) -> int:
     return int((value * MICRO if measure == "cost" else value).to_integral_value(ROUND_CEILING))
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A usage limit with what is used of it, in whole units."""
+class Budget(msgspec.Struct, frozen=True):
+    """A usage limit with what is used of it, in whole units. A struct: each request makes one for each policy."""
 
     counter: str
     entity_type: str
@@ -54,8 +55,7 @@ class Budget:
         return 0 if self.resets_at is not None and self.resets_at <= now else self.used
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """A rate limit of a key, a workspace, or a counter of a policy."""
 
     counter: str
@@ -84,42 +84,6 @@ class ActivePolicy:
     target: str
 
 
-@dataclass(slots=True)
-class PolicyIndex:
-    """Policies by a value that a request must have for them: few are looked at for each request."""
-
-    by_value: dict[tuple[str, str], list[ActivePolicy]] = field(
-        default_factory=dict[tuple[str, str], list[ActivePolicy]]
-    )
-    others: list[ActivePolicy] = field(default_factory=list[ActivePolicy])
-    _keys: dict[str, None] = field(default_factory=dict[str, None])
-
-    def add(self, policy: ActivePolicy) -> None:
-        """Know a policy, by the condition that lists the fewest values; those without such a one are always asked."""
-        listing = [(len(literals_of(term)), term) for term in policy.selection.terms if literals_of(term)]
-        if not listing:
-            self.others.append(policy)
-            return
-        _, term = min(listing, key=lambda one: (one[0], not one[1].key.startswith(METADATA)))
-        self._keys[term.key] = None
-        for value in dict.fromkeys(term.values):
-            self.by_value.setdefault((term.key, value), []).append(policy)
-
-    def about(self, facts: Facts, target: str) -> list[ActivePolicy]:
-        """The policies that are about a request, each once."""
-        candidates = list(self.others)
-        for key in self._keys:
-            for name in facts.named(key):
-                candidates += self.by_value.get((key, name), ())
-        place = (None, facts.workspace_id or None)
-        found = {
-            policy.id: policy
-            for policy in candidates
-            if policy.workspace_id in place and policy.target == target and policy.selection.matches(facts)
-        }
-        return list(found.values())
-
-
 @dataclass(frozen=True, slots=True)
 class Places:
     """Workspaces and keys of an organisation."""
@@ -140,7 +104,7 @@ class Snapshot:
 
     organisation_id: str
     places: Places
-    policies: PolicyIndex
+    policies: PolicyIndex[ActivePolicy]
     budgets: Mapping[tuple[str, str], Sequence[Budget]]
     """(entity type, id) → limits; of virtual keys the id is `workspace/slug`."""
     used: dict[tuple[str, Values], Decimal]
@@ -165,11 +129,12 @@ def load(
     return snapshot
 
 
-def _policies(session: Session, organisation_id: str) -> PolicyIndex:
-    policies = PolicyIndex()
+def _policies(session: Session, organisation_id: str) -> PolicyIndex[ActivePolicy]:
+    policies = PolicyIndex[ActivePolicy]()
     rows = session.scalars(select(Policy).where(Policy.organisation_id == organisation_id, Policy.status == ACTIVE))
     for row in rows:
-        policies.add(active(row))
+        policy = active(row)
+        policies.add(policy, policy.selection.terms, (policy.workspace_id, policy.target))
     return policies
 
 

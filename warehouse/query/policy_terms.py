@@ -107,11 +107,6 @@ def fits(wanted: str, name: str) -> bool:
     return name == wanted
 
 
-def literals_of(term: Term) -> tuple[str, ...]:
-    """The only texts that can pass a condition; none when that cannot be said."""
-    return () if any(value.endswith(ANYTHING) for value in term.values) else term.values
-
-
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What a policy is about: conditions that must all pass, and the keys whose values make a counter."""

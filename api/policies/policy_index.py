@@ -1,0 +1,103 @@
+"""Finding the policies that are about a request without looking at every one.
+
+Each policy stands under the values of one of its conditions, the one that lets the fewest requests pass; a request
+looks where its own values lead. What the other conditions say of it is found out once, however many policies share
+them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from warehouse.query.policy_terms import ANYTHING, METADATA, Facts, Term
+
+_Policy = TypeVar("_Policy")
+Place = tuple[str | None, str]
+"""Whose policies: a workspace, or None for the whole organisation; and what they are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed(Generic[_Policy]):
+    number: int
+    policy: _Policy
+    more: tuple[Term, ...]
+    """The conditions that are to be looked at yet; equal ones are the same object."""
+
+
+@dataclass(slots=True)
+class _Shelf(Generic[_Policy]):
+    """The policies of one place."""
+
+    whole: dict[tuple[str, str], list[_Listed[_Policy]]] = field(
+        default_factory=dict[tuple[str, str], "list[_Listed[_Policy]]"]
+    )
+    """(Key, value) → policies."""
+    begun: dict[tuple[str, str], list[_Listed[_Policy]]] = field(
+        default_factory=dict[tuple[str, str], "list[_Listed[_Policy]]"]
+    )
+    """(Key, how a value begins) → policies."""
+    lengths: dict[str, set[int]] = field(default_factory=dict[str, "set[int]"])
+    """Key → how long these beginnings are."""
+
+    def candidates(self, facts: Facts) -> Iterator[_Listed[_Policy]]:
+        for key, lengths in self.lengths.items():
+            for name in facts.named(key):
+                yield from self.whole.get((key, name), ())
+                for length in lengths:
+                    yield from self.begun.get((key, name[:length]), ())
+
+
+class PolicyIndex(Generic[_Policy]):
+    """Policies by what a request must say for them."""
+
+    def __init__(self) -> None:
+        self._shelves: defaultdict[Place, _Shelf[_Policy]] = defaultdict(_Shelf[_Policy])
+        self._terms: dict[Term, Term] = {}
+        self._count = 0
+
+    def add(self, policy: _Policy, terms: Sequence[Term], place: Place) -> None:
+        """Know a policy by its conditions, of which it has at least one."""
+        chosen = min(terms, key=_openness)
+        more = tuple(self._terms.setdefault(term, term) for term in terms if term is not chosen or term.excludes)
+        self._count += 1
+        listed, shelf = _Listed(self._count, policy, more), self._shelves[place]
+        lengths = shelf.lengths.setdefault(chosen.key, set())
+        for value in dict.fromkeys(chosen.values):
+            if value.endswith(ANYTHING):
+                lengths.add(len(value) - 1)
+                shelf.begun.setdefault((chosen.key, value[:-1]), []).append(listed)
+            else:
+                shelf.whole.setdefault((chosen.key, value), []).append(listed)
+
+    def about(self, facts: Facts, target: str) -> list[_Policy]:
+        """The policies that are about a request, each once: those of its workspace, then the organisation's."""
+        passes: dict[int, bool] = {}
+        found: list[_Policy] = []
+        for workspace_id in (facts.workspace_id, None) if facts.workspace_id else (None,):
+            shelf = self._shelves.get((workspace_id, target))
+            if shelf is None:
+                continue
+            seen: set[int] = set()
+            for listed in shelf.candidates(facts):
+                if listed.number not in seen:
+                    seen.add(listed.number)
+                    if _pass(listed.more, facts, passes):
+                        found.append(listed.policy)
+        return found
+
+
+def _pass(terms: Sequence[Term], facts: Facts, known: dict[int, bool]) -> bool:
+    for term in terms:
+        passes = known.get(id(term))
+        if passes is None:
+            passes = known[id(term)] = term.passes(facts)
+        if not passes:
+            return False
+    return True
+
+
+def _openness(term: Term) -> tuple[bool, int, int, bool]:
+    """How much a condition lets pass, roughly: only what it lists, or what begins so. Metadata say the most."""
+    shortest = min((len(value) for value in term.values if value.endswith(ANYTHING)), default=0)
+    return shortest > 0, -shortest, len(term.values), not term.key.startswith(METADATA)
