@@ -106,7 +106,7 @@ def test_a_bucket_holds_exactly_the_rows_of_its_time(engine: Engine, seed: int, 
     found = {line["bucket"]: (line["requests"], line["users"]) for line in answer.points.to_pylist()}
     for place, start in enumerate(answer.starts):
         since = max(start, asked.since)
-        until = min(edges[place + 1] - timedelta(milliseconds=1), asked.until)
+        until = min(edges[place + 1] - timedelta(microseconds=1), asked.until)
         alone = replace(asked, by=(), measures=("requests", "users"), conditions=(), since=since, until=until)
         line = run_grouped(engine, alone).rows.to_pylist()[0]
         assert found.get(place, (0, 0)) == (line["requests"], line["users"])
