@@ -12,6 +12,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
+from api.errors import ErrorAnswer
 from api.permissions import PUBLIC
 from api.principal import KEY_HEADER
 from api.route_index import served
@@ -58,9 +59,16 @@ def build(app: FastAPI) -> dict[str, Any]:
     components = document.setdefault("components", {})
     for name in ("HTTPValidationError", "ValidationError"):
         components.get("schemas", {}).pop(name, None)
+    components.setdefault("schemas", {}).update(_error_schemas())
     components["securitySchemes"] = SECURITY_SCHEMES
     document["security"] = [{name: []} for name in SECURITY_SCHEMES]
     return document
+
+
+def _error_schemas() -> dict[str, Any]:
+    """The one error shape, which routes only refer to, and what it is made of."""
+    schema = ErrorAnswer.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+    return {**schema.pop("$defs", {}), ErrorAnswer.__name__: schema}
 
 
 def text(app: FastAPI) -> bytes:

@@ -3,6 +3,7 @@
 import secrets
 from contextlib import ExitStack
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +17,9 @@ from api.organisations.rows import InstallationMark
 from api.sealing import INFO as SEALER
 from api.sealing import Sealer
 from api.settings import ApiSettings
-from api.shared_cache import SharedCache
+
+if TYPE_CHECKING:
+    from api.shared_cache import SharedCache
 
 _SIGNING_KEY = "shared_cache_key"
 _SEALING_KEY = "sealing_key"
@@ -30,7 +33,7 @@ def open_database(settings: ApiSettings, opened: ExitStack) -> Database:
     return database
 
 
-def ready_database(settings: ApiSettings, opened: ExitStack, now: datetime) -> tuple[Database, SharedCache | None]:
+def ready_database(settings: ApiSettings, opened: ExitStack, now: datetime) -> "tuple[Database, SharedCache | None]":
     """The database at the newest schema, and what its workers share where Redis is configured.
 
     Every commit on it is told to the other workers. Raises: ConfigurationError.
@@ -46,6 +49,8 @@ def ready_database(settings: ApiSettings, opened: ExitStack, now: datetime) -> t
     url = settings.redis.resolved_url()
     if url is None:
         return database, None
+    from api.shared_cache import SharedCache  # the client of Redis is an eighth of what the API imports
+
     shared = SharedCache(url, bytes.fromhex(_kept_secret(database, _SIGNING_KEY, now)))
     opened.callback(shared.close)
     database.watchers.append(shared)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,6 +47,8 @@ READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Handler = Callable[..., Any]
 
+ERROR_SCHEMA = {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}
+
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": description}
     for status, description in (
@@ -77,9 +79,9 @@ def canonical_path(path: str) -> str:
     return path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Declared:
-    """One route as its resource declares it."""
+    """One route as its resource declares it; equal to itself only."""
 
     path: str
     method: str
@@ -295,20 +297,38 @@ def _limited(request: Request, limit_bytes: int, trail: Trail | None) -> Request
     return Request(request.scope, receive)
 
 
-def _error_responses(route: Declared) -> dict[int | str, dict[str, Any]]:
-    """What a route may answer instead."""
+def _responses(route: Declared) -> dict[int | str, dict[str, Any]]:
+    """What a route answers beside its success, for the document.
+
+    The one error shape is a reference: as a model, the framework would make a validator of it for each status of each
+    route, which was most of the time that an app takes to start.
+    """
     of_one_thing = _OF_ONE_THING if "{" in route.path else {}
-    return {**ERROR_RESPONSES, **of_one_thing, **(_OF_WRITING if route.method not in READING_METHODS else {})}
+    of_writing = _OF_WRITING if route.method not in READING_METHODS else {}
+    answers = {**ERROR_RESPONSES, **of_one_thing, **of_writing, **route.options.get("responses", {})}
+    return {status: _by_reference(answer) for status, answer in answers.items()}
 
 
-def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_bytes: int) -> list[Gate]:
-    """The routes of all routers, ready to be served.
+def _by_reference(answer: dict[str, Any]) -> dict[str, Any]:
+    if answer.get("model") is not ErrorAnswer:
+        return answer
+    return {"description": answer["description"], "content": {"application/json": {"schema": ERROR_SCHEMA}}}
+
+
+def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_bytes: int) -> tuple[Gate, ...]:
+    """The routes of all routers, ready to be served; they hold nothing of an app, so those of a process share them.
 
     Raises: ValueError when two routes have the same method and path.
     """
+    declared = tuple(route for router in routers for route in router.declared)
+    return _gates(declared, body_limit_bytes, large_body_limit_bytes)
+
+
+@lru_cache(maxsize=8)
+def _gates(declared: Sequence[Declared], body_limit_bytes: int, large_body_limit_bytes: int) -> tuple[Gate, ...]:
     seen: set[tuple[str, str]] = set()
     built: list[Gate] = []
-    for route in (route for router in routers for route in router.declared):
+    for route in declared:
         if (route.method, route.path) in seen:
             raise ValueError(f"{route.method} {route.path} is declared twice")
         seen.add((route.method, route.path))
@@ -322,7 +342,7 @@ def gates(routers: Sequence[Router], *, body_limit_bytes: int, large_body_limit_
                 methods=[route.method],
                 tags=[route.tag],
                 body_limit_bytes=large_body_limit_bytes if route.large_body else body_limit_bytes,
-                **{**route.options, "responses": {**_error_responses(route), **route.options.get("responses", {})}},
+                **{**route.options, "responses": _responses(route)},
             )
         )
-    return built
+    return tuple(built)

@@ -28,10 +28,8 @@ from api.opening import ready_database
 from api.operations.service import Operations, open_operations
 from api.policies.gate import PolicyGate
 from api.policies.holdings import LocalHoldings
-from api.policies.redis_holdings import RedisHoldings
 from api.principal import Gatekeeper
 from api.settings import ApiSettings
-from api.shared_cache import Listener
 from api.tenancy import Owners
 from api.workspaces.places import INFO, Places
 from warehouse.engines.base import Engine
@@ -84,7 +82,7 @@ def running(
         forgetting = Forgetting(gatekeeper.forget, places.forget, policies.snapshots.forget)
         database.watchers.append(forgetting)
         if shared is not None:
-            stack.enter_context(Listener(shared, forgetting.forget))
+            stack.enter_context(shared.listening(forgetting.forget))
         sources = stack.enter_context(closing(open_sources(settings.warehouse, clock, environment)))
         spool = stack.enter_context(closing(Spool(settings.spool_folder, clock)))
         logs = LogObjects(settings.warehouse, environment)
@@ -124,7 +122,12 @@ def _policy_gate(
     settings: ApiSettings, stack: ExitStack, database: Database, engine: Engine, clock: Callable[[], datetime]
 ) -> PolicyGate:
     url = settings.redis.resolved_url()
-    holdings = LocalHoldings() if url is None else stack.enter_context(closing(RedisHoldings(url)))
+    if url is None:
+        holdings = LocalHoldings()
+    else:
+        from api.policies.redis_holdings import RedisHoldings
+
+        holdings = stack.enter_context(closing(RedisHoldings(url)))
     gate = PolicyGate(database, engine, holdings, settings.home / "reservations.lock", clock)
     for thread in gate.threads():
         stack.enter_context(thread)

@@ -83,6 +83,10 @@ class SharedCache:
         self.pay()
         self._client.close()
 
+    def listening(self, forget: Callable[[str], None]) -> "Listener":
+        """`forget` hears what other workers write, from `with` to its end."""
+        return Listener(self, forget)
+
     def answers(self) -> bool:
         """Whether Redis works. For health."""
         try:

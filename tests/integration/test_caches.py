@@ -23,7 +23,7 @@ from api.organisations.rows import Organisation
 from api.permissions import KeyKind
 from api.principal import Gatekeeper, Principal
 from api.redis_settings import RedisSettings
-from api.shared_cache import KEPT_S, Listener, SharedCache
+from api.shared_cache import KEPT_S, SharedCache
 from api.users.rows import User
 from api.workspaces.places import IN_USE, Places, place_of
 from api.workspaces.rows import ARCHIVED, Workspace
@@ -274,7 +274,7 @@ class TestRedis:
             heard.append(organisation_id)
             (told if organisation_id == "o" else listening).set()
 
-        with Listener(workers[0], forget):
+        with workers[0].listening(forget):
             assert listening.wait(5)
             workers[1].written(frozenset({"o"}))
             assert told.wait(PROMISED_S)
