@@ -1,7 +1,6 @@
 """A backfill through the real webserver and daemon: runs start side by side, every row is stored once."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from tests.factories.command import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 DAYS, ROWS = 3, 600
@@ -34,18 +35,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-def gateledger(environment: dict[str, str], *arguments: str) -> Any:
-    ran = subprocess.run(
-        [sys.executable, "-m", "api.cli", *arguments, "--json"],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        timeout=120,
-        check=True,
-    )
-    return json.loads(ran.stdout)
 
 
 def ask(port: int, query: str, **variables: Any) -> Any:
@@ -92,15 +81,10 @@ def pipelines(environment: dict[str, str], port: int) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_backfill_with_runs_side_by_side(tmp_path: Path) -> None:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GATELEDGER_", "DAGSTER_", "WAREHOUSE_"))
-    } | {"GATELEDGER_HOME": str(tmp_path / "home"), "LOG_STORE_URL": str(tmp_path / "logs"), "PYTHONPATH": str(ROOT)}
-    gateledger(environment, "init")
+    gateledger = Command(tmp_path / "home", tmp_path, environment={"LOG_STORE_URL": str(tmp_path / "logs")})
+    gateledger.json("init")
     until = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=10)
-    gateledger(
-        environment,
+    gateledger.json(
         "sample",
         "--rows",
         str(ROWS),
@@ -113,7 +97,7 @@ def test_a_backfill_with_runs_side_by_side(tmp_path: Path) -> None:
     )
     days = [(until - timedelta(days=back)).date().isoformat() for back in range(DAYS, 0, -1)]
     port = free_port()
-    with pipelines(environment, port):
+    with pipelines(gateledger.environment, port):
         selector = {
             "repositorySelector": {
                 "repositoryName": "__repository__",
@@ -132,6 +116,6 @@ def test_a_backfill_with_runs_side_by_side(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, statuses
             time.sleep(1)
     assert statuses == ["SUCCESS"] * DAYS
-    answer = gateledger(environment, "query", "--by", "workspace")
+    answer = gateledger.json("query", "--by", "workspace")
     assert sum(row["requests"] for row in answer["data"]) == ROWS
-    assert gateledger(environment, "ingest", str(tmp_path / "logs"))["stored"] == 0
+    assert gateledger.json("ingest", str(tmp_path / "logs"))["stored"] == 0

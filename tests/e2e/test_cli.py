@@ -1,58 +1,23 @@
 """The command line as an operator uses it: from nothing to a number, and every wrong turn explained."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-
-class Cli:
-    """Runs `gateledger` as a process, with a home of its own."""
-
-    def __init__(self, home: Path, cwd: Path) -> None:
-        self.cwd = cwd
-        self.environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(
-                ("GATELEDGER_", "WAREHOUSE_", "CLICKHOUSE_", "LOG_STORE", "DATABASE_", "MODEL_CONFIGS_")
-            )
-        } | {"GATELEDGER_HOME": str(home), "COLUMNS": "200"}
-
-    def __call__(
-        self, *arguments: str, exits: int = 0, stdin: bytes | None = None
-    ) -> subprocess.CompletedProcess[bytes]:
-        ran = subprocess.run(
-            [sys.executable, "-m", "api.cli", *arguments],
-            cwd=self.cwd,
-            env=self.environment | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            input=stdin,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        assert ran.returncode == exits, (ran.stdout.decode(), ran.stderr.decode())
-        return ran
-
-    def json(self, *arguments: str, exits: int = 0, stdin: bytes | None = None) -> Any:
-        out = self(*arguments, "--json", exits=exits, stdin=stdin).stdout
-        assert out.count(b"\n") == 1, "one JSON object and nothing else"
-        return json.loads(out)
+from tests.factories.command import Command
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    return Cli(tmp_path / "home", tmp_path)
+def cli(tmp_path: Path) -> Command:
+    return Command(tmp_path / "home", tmp_path)
 
 
-def test_from_nothing_to_a_number(cli: Cli, tmp_path: Path) -> None:
+def test_from_nothing_to_a_number(cli: Command, tmp_path: Path) -> None:
+    cli.is_warm = False
     first = cli.json("init", "--organisation", "Acme", "--owner-email", "o@acme.example")
     assert set(first) == {"organisation_id", "workspace_id", "workspace_slug", "owner_user_id", "api_key"}
     assert re.fullmatch(r"gl_[0-9A-Za-z]{43}", first["api_key"])
@@ -61,6 +26,7 @@ def test_from_nothing_to_a_number(cli: Cli, tmp_path: Path) -> None:
     assert b"nothing was changed" in again.stderr
     assert cli.json("init", "--new-key")["api_key"] not in (None, first["api_key"])
 
+    cli.is_warm = True
     sample = cli.json("sample", "--rows", "500", "--days", "2", "--seed", "3", "--to", "logs", "--until", "2026-02-03")
     assert sample["rows"] == 500
     loaded = cli.json("ingest", "logs")
@@ -88,11 +54,11 @@ def test_from_nothing_to_a_number(cli: Cli, tmp_path: Path) -> None:
     assert "requests" in table
 
 
-def json_text(cli: Cli) -> bytes:
+def json_text(cli: Command) -> bytes:
     return cli("query", "--by", "model,ai_service", "--columns", "cost", "--json").stdout
 
 
-def test_rejects_are_counted_kept_and_can_be_loaded_again(cli: Cli, tmp_path: Path) -> None:
+def test_rejects_are_counted_kept_and_can_be_loaded_again(cli: Command, tmp_path: Path) -> None:
     cli.json("init")
     good = {
         "id": "a",
@@ -117,7 +83,7 @@ def test_rejects_are_counted_kept_and_can_be_loaded_again(cli: Cli, tmp_path: Pa
     assert (healed["received"], healed["stored"], healed["rejected"]) == (2, 1, 1)
 
 
-def test_a_trace_is_loaded_by_naming_its_columns(cli: Cli) -> None:
+def test_a_trace_is_loaded_by_naming_its_columns(cli: Command) -> None:
     cli.json("init")
     trace = b"TIMESTAMP,In,Out\n2023-11-16 18:17:03.9799600,4808,10\n2023-11-16 18:17:03.9799600,4808,10\n"
     mapped = [
@@ -150,19 +116,19 @@ def test_a_trace_is_loaded_by_naming_its_columns(cli: Cli) -> None:
         (["sample", "--rows", "1", "--to", "x", "--until", "noon"], r"noon.*ISO 8601"),
     ],
 )
-def test_a_wrong_word_is_named_with_what_is_allowed(cli: Cli, arguments: list[str], says: str) -> None:
+def test_a_wrong_word_is_named_with_what_is_allowed(cli: Command, arguments: list[str], says: str) -> None:
     cli.json("init")
     ran = cli(*arguments, "--json", exits=1, stdin=b"")
     assert re.search(says, json.loads(ran.stdout)["error"])
     assert b"Traceback" not in ran.stderr
 
 
-def test_before_init_every_command_says_what_to_do(cli: Cli) -> None:
+def test_before_init_every_command_says_what_to_do(cli: Command) -> None:
     for arguments in (["ingest", "-"], ["query", "--by", "model"], ["workspaces", "list"]):
         assert b"gateledger init" in cli(*arguments, exits=1, stdin=b"").stderr
 
 
-def test_the_doctor_sees_what_is_missing(cli: Cli) -> None:
+def test_the_doctor_sees_what_is_missing(cli: Command) -> None:
     before = {finding["what"]: finding["status"] for finding in cli.json("doctor")["findings"]}
     assert before["organisation"] == "missing"
     assert before["prices"] == before["database TLS"] == "ok"
@@ -173,7 +139,7 @@ def test_the_doctor_sees_what_is_missing(cli: Cli) -> None:
     assert after["log store"]["status"] == "missing"
 
 
-def test_a_wrong_setting_is_named(cli: Cli) -> None:
+def test_a_wrong_setting_is_named(cli: Command) -> None:
     cli.environment["WAREHOUSE_URL"] = "mongodb://somewhere"
     assert "clickhouse" in cli.json("init", exits=1)["error"]
     cli.environment["WAREHOUSE_URL"] = ""
@@ -181,7 +147,8 @@ def test_a_wrong_setting_is_named(cli: Cli) -> None:
     assert "GATELEDGER_QUERY_THREADS" in cli.json("init", exits=1)["error"]
 
 
-def test_help_teaches(cli: Cli) -> None:
+def test_help_teaches(cli: Command) -> None:
+    cli.is_warm = False
     shown = cli("--help").stdout.decode()
     for command in ("init", "sample", "ingest", "query", "serve", "pipelines", "up", "doctor", "workspaces"):
         assert command in shown

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.test_cli import Cli
+from tests.factories.command import Command
 from tests.factories.prices import default, entry
 
 DAY = "2026-02-02"
@@ -29,13 +29,13 @@ def record(number: int, model: str) -> str:
     return json.dumps(row)
 
 
-def cost(cli: Cli, *more: str) -> dict[str, Any]:
+def cost(cli: Command, *more: str) -> dict[str, Any]:
     rows = cli.json("query", "--by", "model", "--columns", "cost", *more)["data"]
     return {row["model"]: row["cost"] for row in rows}
 
 
 def test_a_wrong_price_is_put_right(tmp_path: Path) -> None:
-    cli, prices = Cli(tmp_path / "home", tmp_path), tmp_path / "prices"
+    cli, prices = Command(tmp_path / "home", tmp_path), tmp_path / "prices"
     cli.environment["MODEL_CONFIGS_PRICING_LOCAL_PATH"] = str(prices)
     write_prices(prices, 0.5)
     cli("init")
