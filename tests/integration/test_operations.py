@@ -237,7 +237,7 @@ def test_a_stop_finishes_what_is_under_way_and_ends_well(here: Installation) -> 
             yield slow[start : start + 20_000]
             time.sleep(0.1)
 
-    with served(here.settings.home, GATELEDGER_STOP_DELAY_S="0.5") as server, httpx.Client(timeout=30) as kept:
+    with served(here.settings.home, GATELEDGER_STOP_DELAY_S="2") as server, httpx.Client(timeout=30) as kept:
         assert kept.get(f"{server.url}/health/ready").status_code == 200
         answers: list[httpx.Response] = []
         headers = {**auth(here.admin_key), "content-type": "application/json"}
