@@ -1,16 +1,13 @@
 """Limits of usage on the wire, with what became of them. Source: dataplane contract 7.1, controlplane contract 2.3."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from api.analytics.rendering import instant
+from api.limits import forecast
 from api.limits.rows import Limit
 from api.limits.schemas import plain
-
-DAY = timedelta(days=1)
-_FARTHEST_DAYS = 366 * 1000
 
 
 def usage_limit(limits: Sequence[Limit], now: datetime) -> dict[str, Any] | None:
@@ -28,14 +25,8 @@ def exhausts_at(limit: Limit, now: datetime) -> datetime | None:
 
     None too for one that is used up already.
     """
-    left = limit.credit_limit - limit.current_usage
-    if not limit.usage_per_day or limit.usage_per_day < 0 or left <= 0:
-        return None
-    days = left / limit.usage_per_day
-    if days > _FARTHEST_DAYS:
-        return None
-    at = now + timedelta(seconds=float(days * Decimal(DAY.total_seconds())))
-    return None if limit.next_reset_at is not None and at >= limit.next_reset_at else at
+    days = forecast.days_left(limit.credit_limit, limit.current_usage, limit.usage_per_day)
+    return forecast.exhausts_at(days, limit.next_reset_at, now)
 
 
 def _told(limit: Limit, now: datetime) -> dict[str, Any]:

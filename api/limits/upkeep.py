@@ -80,6 +80,7 @@ class LimitUpkeep:
     ) -> None:
         self._database, self._engine, self._lock, self._clock = database, engine, lock, clock
         self._longest_s, self._timer = longest_s, timer
+        self._policies = policies.Remembered()
         self._has_news = Event()
         self._rest_until_s = self._due_s = timer()
 
@@ -114,7 +115,7 @@ class LimitUpkeep:
                 now = self._clock()
                 with counting():
                     tell(refresh_all(self._database, self._engine, now))
-                    policies.refresh_all(self._database, self._engine, now)
+                    policies.refresh_all(self._database, self._engine, now, remembered=self._policies)
             return is_mine
 
 

@@ -14,7 +14,7 @@ from api.limits.resets import MONDAY, next_reset
 from api.limits.schemas import Moment, plain
 from api.policies import conditions, service
 from api.policies.evaluation import MILLISECONDS, MONDAY_MS
-from api.policies.refresh import workspaces_of
+from api.policies.plans import workspaces_of
 from api.policies.rows import Policy, PolicyKind
 from api.policies.schemas import NewRatePolicy, NewUsagePolicy
 from api.principal import Principal

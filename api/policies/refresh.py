@@ -1,37 +1,28 @@
 """What is used of policies, from the rows of the warehouse; counters appear with the first row that counts for them.
 
 Nothing is added up here: each count asks anew how much lies between the start of a period and now, so what came late
-or was priced anew is in the next one, and counters that were lost are there again.
+or was priced anew is in the next one, and counters that were lost are there again. Whoever counts again and again says
+what the last count left: where neither rows nor policies nor counters changed since, nothing is counted or written.
 Source: DESIGN "Usage is derived", dataplane contract 7.1, 7.4.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
-from sqlalchemy.orm import Session
+import polars as pl
 
-from api.alerts.outbox import enqueue
 from api.db import Database
-from api.identifiers import new_id
-from api.limits.machine import NOTHING, Crossing, CrossingKind, LimitType, State, counted, restarted, status_of
-from api.policies import schedule
-from api.policies.conditions import selection_of
+from api.limits.machine import Crossing
 from api.policies.entities import hash_of
-from api.policies.rows import ACTIVE, Policy, PolicyEntity, PolicyKind
-from api.policies.service import rule_of
-from api.workspaces.rows import Workspace
+from api.policies.plans import Plan, read, workspaces_of
+from api.policies.recording import Counted, Signature, Values, mark_counted, record, signature_of
 from warehouse.engines.base import Engine
-from warehouse.query.policy_terms import value_key
-from warehouse.query.policy_usage import Counting, Measure, usage_of
+from warehouse.query import policy_usage
+from warehouse.query.policy_usage import Found, Reading, Used
 
-_AT_ONCE = 500
-_ENTITY = cast("Table", PolicyEntity.__table__)
-Values = tuple[str, ...]
+COUNTERS_AT_ONCE = 10_000
+"""Of one transaction: more would keep others from writing for too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +30,7 @@ class RefreshedPolicies:
     """What a refresh found."""
 
     policies: int = 0
-    """How many were counted."""
+    """How many were counted, or known to be as they were."""
     counters: int = 0
     """How many counters are new or changed."""
     resets: tuple[str, ...] = ()
@@ -56,260 +47,164 @@ class RefreshedPolicies:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One policy to count: its row as it was read, its workspace, and when the period of its counters begins."""
+class _Left:
+    """What a count of one organisation left behind."""
 
-    policy: Policy
-    workspace_slug: str | None
-    starts_at: datetime
-    due_at: datetime | None
-    """The reset that is due, if one is."""
-    next_reset_at: datetime | None
-    later: Mapping[datetime, frozenset[str]] = field(default_factory=dict[datetime, frozenset[str]])
-    """Counters that were set back since, by when: the hashes of their values."""
-
-    @property
-    def read_at(self) -> tuple[datetime, datetime | None]:
-        """What tells whether somebody changed the policy since."""
-        return self.policy.last_updated_at, self.policy.next_usage_reset_at
-
-    def countings(self) -> list[Counting]:
-        """What to ask the warehouse: once from the start, and once from each time that a counter was set back."""
-        row = self.policy
-        selection = selection_of(row.conditions, row.group_by)
-        measure = cast("Measure", row.type)
-        return [
-            Counting(_name(row.id, at), selection, self.workspace_slug, measure, at, row.counts_upper_bound)
-            for at in (self.starts_at, *self.later)
-        ]
+    rows: tuple[object, ...]
+    """The version of what was read of the warehouse."""
+    workspaces: Mapping[str, str]
+    counters: Signature
+    policies: Mapping[str, tuple[object, tuple[pl.Series, ...]]]
+    """Policy → what tells whether it is as it was, and whether its numbers are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What was counted for one policy: by the hash of a counter's values, its values and what is used of it."""
+@dataclass(slots=True)
+class Remembered:
+    """What the last refresh of this process left, by organisation. Only ever saves work: it may be empty."""
 
-    plan: Plan
-    used: Mapping[str, tuple[Values, Decimal]]
+    organisations: dict[str, _Left] = field(default_factory=dict[str, _Left])
 
 
 def refresh_all(
-    database: Database, engine: Engine, now: datetime, organisation_id: str | None = None
+    database: Database,
+    engine: Engine,
+    now: datetime,
+    organisation_id: str | None = None,
+    remembered: Remembered | None = None,
 ) -> RefreshedPolicies:
     """Policies of one organisation, or of all: periods that are over begin anew, and every counter is counted.
 
-    In short transactions, one for each organisation, so that nobody waits while the warehouse is asked. What they
-    crossed is handed to the outbox in the transaction that also says that it was told.
+    In short transactions, so that nobody waits while the warehouse is asked or for long while it is written down. What
+    was crossed is handed to the outbox in the transaction that also says that it was told.
     Raises: WarehouseError, SQLAlchemyError.
     """
+    known = remembered or Remembered()
     with database.transaction(writes=False) as session:
         by_owner = read(session, now, organisation_id)
         workspaces = {owner: workspaces_of(session, owner) for owner in by_owner}
+        signatures = {owner: signature_of(session, owner) for owner in by_owner if owner in known.organisations}
         session.expunge_all()
     done = RefreshedPolicies()
     for owner, plans in by_owner.items():
-        found = count(engine, owner, plans, now, workspaces[owner])
-        with database.transaction(organisation_id=owner) as session:
-            done += apply(session, found, now)
+        left = known.organisations.pop(owner, None)
+        if left is not None and (left.workspaces, left.counters) != (workspaces[owner], signatures[owner]):
+            left = None
+        done += _Refresh(database, engine, owner, plans, workspaces[owner], now).run(left, known)
+    if organisation_id is None:
+        known.organisations = {owner: left for owner, left in known.organisations.items() if owner in by_owner}
     return done
-
-
-def read(session: Session, now: datetime, organisation_id: str | None = None) -> dict[str, list[Plan]]:
-    """The active usage policies by organisation."""
-    query = (
-        select(Policy, Workspace.slug)
-        .outerjoin(Workspace, Workspace.id == Policy.workspace_id)
-        .where(Policy.kind == PolicyKind.USAGE.value, Policy.status == ACTIVE)
-        .order_by(Policy.organisation_id, Policy.id)
-        .execution_options(populate_existing=True)
-    )
-    if organisation_id is not None:
-        query = query.where(Policy.organisation_id == organisation_id)
-    plans: defaultdict[str, list[Plan]] = defaultdict(list)
-    rows = [(row, slug) for row, slug in session.execute(query)]
-    later = _set_back(session, organisation_id)
-    for row, slug in rows:
-        due, ahead = schedule.boundaries(row, now)
-        start = due or row.counts_from or row.created_at
-        since = {at: hashes for at, hashes in later.get(row.id, {}).items() if at > start}
-        plans[row.organisation_id].append(Plan(row, slug, start, due, ahead, since))
-    return dict(plans)
-
-
-def workspaces_of(session: Session, organisation_id: str) -> dict[str, str]:
-    """Slug → id of the workspaces of an organisation, archived ones too."""
-    rows = session.execute(select(Workspace.slug, Workspace.id).where(Workspace.organisation_id == organisation_id))
-    return {row.slug: row.id for row in rows}
 
 
 def count(
     engine: Engine, organisation_id: str, plans: Sequence[Plan], now: datetime, workspaces: Mapping[str, str]
 ) -> list[Counted]:
     """What is used of all these policies; asks the warehouse once and no database. Raises: WarehouseError."""
-    countings = [counting for plan in plans for counting in plan.countings()]
-    used = usage_of(engine, organisation_id, countings, now, workspaces)
-    return [_counted(plan, used) for plan in plans]
+    reading = _read(engine, organisation_id, plans, now, workspaces)
+    return [counted(plan, found) for plan, found in _found(reading, plans)]
 
 
-def apply(session: Session, found: Sequence[Counted], now: datetime) -> RefreshedPolicies:
-    """Write down what was counted, unless somebody counted later or changed the policy meanwhile."""
-    done = RefreshedPolicies()
-    for start in range(0, len(found), _AT_ONCE):
-        some = {one.plan.policy.id: one for one in found[start : start + _AT_ONCE]}
-        locked = select(Policy).where(Policy.id.in_(some), Policy.status == ACTIVE).order_by(Policy.id)
-        rows = session.scalars(locked.with_for_update().execution_options(populate_existing=True)).all()
-        known = _known(session, list(some))
-        for row in rows:
-            if _is_current(row, some[row.id].plan, now):
-                done += _Writing(session, row, some[row.id], now).write(known.get(row.id, {}))
-    if done.crossings:
-        enqueue(session, done.crossings, now)
-    session.flush()
-    return done
+def counted(plan: Plan, found: Sequence[Found]) -> Counted:
+    """The counters of a policy: from its start, but those that were set back since from then."""
 
+    def by_hash(one: Found) -> dict[str, tuple[Values, Used]]:
+        return {hash_of(values): (values, used) for values, used in one.counters().items()}
 
-@dataclass(slots=True)
-class _Writing:
-    """The counters of one policy on their way into the database."""
-
-    session: Session
-    row: Policy
-    found: Counted
-    now: datetime
-    crossings: list[Crossing] = field(default_factory=list[Crossing])
-
-    def write(self, known: Mapping[str, Mapping[str, Any]]) -> RefreshedPolicies:
-        plan, row = self.found.plan, self.row
-        if plan.due_at is not None:
-            row.counts_from = row.last_reset_at = plan.due_at
-            row.next_usage_reset_at = plan.next_reset_at
-        row.counted_at = self.now
-        starts = {hash_: at for at, hashes in plan.later.items() for hash_ in hashes}
-        changes = [
-            change
-            for hash_, old in known.items()
-            if (change := self._changed(hash_, old, starts.get(hash_, plan.starts_at))) is not None
-        ]
-        new = [self._new(hash_) for hash_ in self.found.used.keys() - known.keys()]
-        # Not through the session: thousands of counters are written faster so, and no cache of callers knows of them.
-        connection = self.session.connection()
-        if changes:
-            names = [name for name in changes[0] if name != "key"]
-            changing = update(_ENTITY).where(_ENTITY.c.id == bindparam("key"))
-            connection.execute(changing.values({name: bindparam(name) for name in names}), changes)
-        if new:
-            connection.execute(insert(_ENTITY), new)
-        resets = (row.id,) if plan.due_at is not None else ()
-        return RefreshedPolicies(1, len(changes) + len(new), resets, tuple(self.crossings))
-
-    def _changed(self, hash_: str, old: Mapping[str, Any], start: datetime) -> dict[str, Any] | None:
-        """What is to be written of a counter; None when it stays, or was set back while it was counted."""
-        is_over = old["counts_from"] < start and self.found.plan.due_at is not None
-        if old["counts_from"] > start:
-            return None
-        state = State(
-            old["current_usage"], old["is_threshold_alert_sent"], old["is_exhausted_alert_sent"], old["alert_round"]
-        )
-        before = restarted(state) if is_over else state
-        _, usage = self.found.used.get(hash_, ((), NOTHING))
-        after = self._told(before, usage, old["value_key"], start)
-        status = status_of(rule_of(self.row), after)
-        if after == state and status == old["status"] and not is_over:
-            return None
-        last = {"last_reset_at": None} if is_over else {"last_reset_at": old["last_reset_at"]}
-        return {"key": old["id"], "counts_from": start if is_over else old["counts_from"], **last, **self._kept(after)}
-
-    def _new(self, hash_: str) -> dict[str, Any]:
-        values, usage = self.found.used[hash_]
-        start, key = self.found.plan.starts_at, value_key(self.row.group_by, values)
-        return {
-            "id": new_id(),
-            "organisation_id": self.row.organisation_id,
-            "policy_id": self.row.id,
-            "value_key": key,
-            "group_values": list(values),
-            "values_hash": hash_,
-            "counts_from": start,
-            "created_at": self.now,
-            **self._kept(self._told(State(), usage, key, start)),
-        }
-
-    def _kept(self, state: State) -> dict[str, Any]:
-        return {
-            "current_usage": state.usage,
-            "status": status_of(rule_of(self.row), state),
-            "is_threshold_alert_sent": state.is_threshold_alert_sent,
-            "is_exhausted_alert_sent": state.is_exhausted_alert_sent,
-            "alert_round": state.alert_round,
-            "last_updated_at": self.now,
-        }
-
-    def _told(self, state: State, usage: Decimal, key: str, start: datetime) -> State:
-        rule = rule_of(self.row)
-        after, kinds = counted(rule, state, usage)
-        self.crossings += [self._crossing(kind, after, key, start) for kind in kinds]
-        return after
-
-    def _crossing(self, kind: CrossingKind, state: State, key: str, start: datetime) -> Crossing:
-        row, rule = self.row, rule_of(self.row)
-        return Crossing(
-            organisation_id=row.organisation_id,
-            workspace_id=row.workspace_id,
-            entity_type="policy",
-            entity_id=row.id,
-            entity_name=row.name or row.id,
-            value_key=key,
-            limit_id=row.id,
-            kind=kind,
-            type=cast("LimitType", row.type),
-            usage=state.usage,
-            credit_limit=rule.credit_limit,
-            alert_threshold=rule.alert_threshold,
-            period_started_at=start,
-            alert_round=state.alert_round,
-        )
-
-
-def _counted(plan: Plan, used: Mapping[str, Mapping[Values, Decimal]]) -> Counted:
-    def since(start: datetime) -> dict[str, tuple[Values, Decimal]]:
-        counters = used.get(_name(plan.policy.id, start), {})
-        return {hash_of(values): (values, usage) for values, usage in counters.items()}
-
-    found = since(plan.starts_at)
-    for at, hashes in plan.later.items():
-        anew = since(at)
+    used = by_hash(found[0])
+    for hashes, later in zip(plan.later.values(), map(by_hash, found[1:]), strict=True):
         for hash_ in hashes:
-            found.pop(hash_, None)
-            if hash_ in anew:
-                found[hash_] = anew[hash_]
-    return Counted(plan, found)
+            used.pop(hash_, None)
+            if hash_ in later:
+                used[hash_] = later[hash_]
+    return Counted(plan, used)
 
 
-def _name(policy_id: str, start: datetime) -> str:
-    return f"{policy_id} {start.isoformat()}"
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """One organisation."""
+
+    database: Database
+    engine: Engine
+    owner: str
+    plans: Sequence[Plan]
+    workspaces: Mapping[str, str]
+    now: datetime
+
+    def run(self, left: _Left | None, known: Remembered) -> RefreshedPolicies:
+        """Count and write what changed, and remember what it left."""
+        reading = _read(self.engine, self.owner, self.plans, self.now, self.workspaces)
+        before = {} if left is None else left.policies
+        marks = {plan.policy.id: plan.mark for plan in self.plans}
+        if (
+            left is not None
+            and left.rows == reading.version
+            and marks == {id_: mark for id_, (mark, _) in before.items()}
+        ):
+            with self.database.transaction(organisation_id=self.owner) as session:
+                marked = mark_counted(session, self.plans, self.now)
+            known.organisations[self.owner] = left
+            return RefreshedPolicies(marked)
+        changed: list[tuple[Plan, list[Found]]] = []
+        same: list[Plan] = []
+        numbers: dict[str, tuple[object, tuple[pl.Series, ...]]] = {}
+        for plan, found in _found(reading, self.plans):
+            id_ = plan.policy.id
+            numbers[id_] = (marks[id_], tuple(one.fingerprint for one in found))
+            if _is_same(before.get(id_), numbers[id_]):
+                same.append(plan)
+            else:
+                changed.append((plan, found))
+        done, signature = self._write(changed, same, None if left is None else left.counters)
+        if signature is not None:
+            known.organisations[self.owner] = _Left(reading.version, self.workspaces, signature, numbers)
+        return done
+
+    def _write(
+        self, changed: Sequence[tuple[Plan, list[Found]]], same: Sequence[Plan], expected: Signature | None
+    ) -> tuple[RefreshedPolicies, Signature | None]:
+        """What was written, and the counters as they are then; None when somebody else wrote some meanwhile."""
+        done, is_ours = RefreshedPolicies(), True
+        for some in _pieces(changed):
+            with self.database.transaction(organisation_id=self.owner) as session:
+                is_ours = is_ours and expected in {None, signature_of(session, self.owner)}
+                one = record(session, [counted(plan, found) for plan, found in some], self.now)
+                expected = signature_of(session, self.owner)
+                # Who was changed meanwhile was not written, and has another mark next time.
+            done += RefreshedPolicies(one.policies, one.counters, one.resets, one.crossings)
+        if same:
+            with self.database.transaction(organisation_id=self.owner) as session:
+                done += RefreshedPolicies(mark_counted(session, same, self.now))
+        return done, expected if is_ours else None
 
 
-def _is_current(row: Policy, plan: Plan, now: datetime) -> bool:
-    """Whether nobody changed the policy while it was counted, or counted it later."""
-    return (row.last_updated_at, row.next_usage_reset_at) == plan.read_at and (
-        row.counted_at is None or row.counted_at <= now
-    )
+def _read(
+    engine: Engine, organisation_id: str, plans: Sequence[Plan], now: datetime, workspaces: Mapping[str, str]
+) -> Reading:
+    countings = [counting for plan in plans for counting in plan.countings()]
+    return policy_usage.read(engine, organisation_id, countings, now, workspaces)
 
 
-def _set_back(session: Session, organisation_id: str | None) -> dict[str, dict[datetime, frozenset[str]]]:
-    """Policy → when a counter of it was set back by hand → the hashes of such counters."""
-    query = select(_ENTITY.c.policy_id, _ENTITY.c.counts_from, _ENTITY.c.values_hash)
-    query = query.where(_ENTITY.c.last_reset_at.is_not(None))
-    if organisation_id is not None:
-        query = query.where(_ENTITY.c.organisation_id == organisation_id)
-    found: defaultdict[str, defaultdict[datetime, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for policy_id, at, hash_ in session.execute(query):
-        found[policy_id][at].add(hash_)
-    return {policy: {at: frozenset(hashes) for at, hashes in times.items()} for policy, times in found.items()}
+def _found(reading: Reading, plans: Sequence[Plan]) -> Iterator[tuple[Plan, list[Found]]]:
+    countings = [plan.countings() for plan in plans]
+    found = iter(reading.count([one for some in countings for one in some]))
+    for plan, some in zip(plans, countings, strict=True):
+        yield plan, [next(found) for _ in some]
 
 
-def _known(session: Session, policy_ids: Sequence[str]) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """Policy → hash of values → its counter as it is in the database."""
-    known: defaultdict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
-    for line in session.connection().execute(select(_ENTITY).where(_ENTITY.c.policy_id.in_(policy_ids))).mappings():
-        known[line["policy_id"]][line["values_hash"]] = cast("Mapping[str, Any]", line)
-    return known
+def _is_same(before: tuple[object, tuple[pl.Series, ...]] | None, now: tuple[object, tuple[pl.Series, ...]]) -> bool:
+    if before is None or before[0] != now[0] or len(before[1]) != len(now[1]):
+        return False
+    return all(one.equals(other) for one, other in zip(before[1], now[1], strict=True))
+
+
+def _pieces(changed: Sequence[tuple[Plan, list[Found]]]) -> Iterator[list[tuple[Plan, list[Found]]]]:
+    """The policies, with not too many counters at once."""
+    some: list[tuple[Plan, list[Found]]] = []
+    size = 0
+    for plan, found in changed:
+        some.append((plan, found))
+        size += found[0].sums.height
+        if size >= COUNTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some

@@ -74,6 +74,11 @@ class Policy(Base):
     counts_upper_bound: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     """A request without a price counts as the most that it can have cost; else as nothing."""
 
+    usage_per_day: Mapped[Decimal | None] = mapped_column(ExactDecimal())
+    """What all its counters used a day lately; None where they used nothing."""
+    days_left: Mapped[Decimal | None] = mapped_column(ExactDecimal())
+    """How many days the counter that is used up first will last, if usage goes on as lately."""
+
     unit: Mapped[str | None] = mapped_column(String(10))
     value: Mapped[int | None] = mapped_column(BigInteger)
     target: Mapped[str] = mapped_column(String(20), default="llm", server_default="llm")
@@ -101,6 +106,8 @@ class PolicyEntity(Base):
     group_values: Mapped[list[str]] = mapped_column(JSON)
     values_hash: Mapped[str] = mapped_column(String(64))
     current_usage: Mapped[Decimal] = mapped_column(ExactDecimal())
+    usage_per_day: Mapped[Decimal | None] = mapped_column(ExactDecimal())
+    """What was used a day lately; None where nothing was."""
     status: Mapped[str] = mapped_column(String(20), default=ACTIVE)
     is_threshold_alert_sent: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     is_exhausted_alert_sent: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

@@ -14,7 +14,8 @@ from sqlalchemy import delete, select
 
 from api.alerts.rows import Alert
 from api.permissions import KeyKind, scopes_of
-from api.policies import entities, refresh, service
+from api.policies import entities, plans, refresh, service
+from api.policies.recording import Recorded, record
 from api.policies.refresh import RefreshedPolicies
 from api.policies.rows import Policy, PolicyEntity, PolicyKind
 from api.policies.schemas import NewUsagePolicy, UsagePolicyChanges
@@ -186,20 +187,20 @@ def test_who_counted_before_a_change_writes_nothing_over_it(world: World) -> Non
     world.refresh(NOW + HOUR)
     database = world.here.database
     with database.transaction(writes=False) as session:
-        plans = refresh.read(session, NOW + 2 * HOUR)
+        owned = plans.read(session, NOW + 2 * HOUR)
         session.expunge_all()
-    found = refresh.count(world.engine, world.caller.organisation_id, plans[world.caller.organisation_id],
+    found = refresh.count(world.engine, world.caller.organisation_id, owned[world.caller.organisation_id],
                           NOW + 2 * HOUR, {})  # fmt: skip
     with database.transaction() as session:
         policy = service.find(session, world.caller, PolicyKind.USAGE, one)
         entities.reset(session, entities.of_value(session, policy, "ann"), NOW + 2 * HOUR)
     with database.transaction() as session:
-        refresh.apply(session, found, NOW + 2 * HOUR)
+        record(session, found, NOW + 2 * HOUR)
     assert world.used(one) == {"ann": (Decimal(0), "active")}
     world.refresh(NOW + 4 * HOUR)
     world.spend((NOW + 3 * HOUR, "ann", "1"))
     with database.transaction() as session:  # a count that began earlier comes last
-        assert refresh.apply(session, found, NOW + 3 * HOUR) == RefreshedPolicies()
+        assert record(session, found, NOW + 3 * HOUR) == Recorded()
 
 
 def test_counters_that_were_lost_are_there_again(world: World) -> None:

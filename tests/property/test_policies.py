@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,7 @@ from warehouse.engines.base import Batch, Engine, Window, scan
 from warehouse.query import conditions
 from warehouse.query.policy_rows import counter_keys, matches
 from warehouse.query.policy_terms import Facts, Selection, Term
-from warehouse.query.policy_usage import Counting, usage_of
+from warehouse.query.policy_usage import Counting, Used, read
 from warehouse.query.scope import TenantScope
 
 ORGANISATION = rows.ORGANISATIONS[0]
@@ -120,14 +120,29 @@ def used(row: Mapping[str, Any], counting: Counting) -> Decimal:
     return (cost or Decimal(0)) / 100
 
 
-def expected(counting: Counting, until: datetime) -> dict[tuple[str, ...], Decimal]:
-    found: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+def expected(counting: Counting, until: datetime) -> dict[tuple[str, ...], Used]:
+    used_by: dict[tuple[str, ...], dict[date, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    amounts: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+    today = until.date()
     for row, facts in ROWS:
-        in_time = counting.starts_at <= row["created_at"].replace(tzinfo=UTC) < until
+        at = row["created_at"].replace(tzinfo=UTC)
         in_place = counting.workspace_slug in {None, row["workspace_slug"]}
-        if in_time and in_place and counting.selection.matches(facts):
-            found[counting.selection.counter(facts)] += used(row, counting)
-    return dict(found)
+        if at < until and in_place and counting.selection.matches(facts):
+            values = counting.selection.counter(facts)
+            if at >= counting.starts_at:
+                amounts[values] += used(row, counting)
+            if at.date() >= today - timedelta(days=7):
+                used_by[values][at.date()] += used(row, counting)
+    return {
+        values: Used(amounts.get(values), per_day(used_by[values], today)) for values in used_by.keys() | amounts.keys()
+    }
+
+
+def per_day(used_on: Mapping[date, Decimal], today: date) -> Decimal | None:
+    before = {day: used for day, used in used_on.items() if day < today}
+    if not before:
+        return used_on.get(today) or None
+    return (sum(before.values(), Decimal(0)) / (today - min(before)).days).quantize(Decimal("0.000001")) or None
 
 
 @pytest.fixture(params=["lake", "clickhouse"], scope="module")
@@ -143,9 +158,9 @@ def test_one_scan_counts_for_all_policies_as_plain_python_does(engine: Engine, m
     @given(st.integers(1, most), st.data(), STARTS)
     def holds(count: int, data: st.DataObject, until: datetime) -> None:
         policies = [data.draw(countings(f"policy-{index}")) for index in range(count)]
-        counted = usage_of(engine, ORGANISATION, policies, until, WORKSPACE_IDS)
-        for policy in policies:
-            assert counted.get(policy.id, {}) == expected(policy, until)
+        found = read(engine, ORGANISATION, policies, until, WORKSPACE_IDS).count(policies)
+        for policy, one in zip(policies, found, strict=True):
+            assert one.counters() == expected(policy, until)
 
     holds()
 
