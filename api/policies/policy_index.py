@@ -22,7 +22,7 @@ class _Listed(Generic[_Policy]):
     number: int
     policy: _Policy
     more: tuple[Term, ...]
-    """The conditions that are to be looked at yet; equal ones are the same object."""
+    """The conditions that are to be looked at yet; those of policies that share them are the same object."""
 
 
 @dataclass(slots=True)
@@ -53,13 +53,14 @@ class PolicyIndex(Generic[_Policy]):
 
     def __init__(self) -> None:
         self._shelves: defaultdict[Place, _Shelf[_Policy]] = defaultdict(_Shelf[_Policy])
-        self._terms: dict[Term, Term] = {}
+        self._shared: dict[tuple[Term, ...], tuple[Term, ...]] = {}
         self._count = 0
 
     def add(self, policy: _Policy, terms: Sequence[Term], place: Place) -> None:
         """Know a policy by its conditions, of which it has at least one."""
         chosen = min(terms, key=_openness)
-        more = tuple(self._terms.setdefault(term, term) for term in terms if term is not chosen or term.excludes)
+        more = tuple(term for term in terms if term is not chosen or term.excludes)
+        more = self._shared.setdefault(more, more)
         self._count += 1
         listed, shelf = _Listed(self._count, policy, more), self._shelves[place]
         lengths = shelf.lengths.setdefault(chosen.key, set())
@@ -72,29 +73,23 @@ class PolicyIndex(Generic[_Policy]):
 
     def about(self, facts: Facts, target: str) -> list[_Policy]:
         """The policies that are about a request, each once: those of its workspace, then the organisation's."""
-        passes: dict[int, bool] = {}
         found: list[_Policy] = []
+        passed: dict[int, bool] = {}
         for workspace_id in (facts.workspace_id, None) if facts.workspace_id else (None,):
             shelf = self._shelves.get((workspace_id, target))
             if shelf is None:
                 continue
             seen: set[int] = set()
             for listed in shelf.candidates(facts):
-                if listed.number not in seen:
-                    seen.add(listed.number)
-                    if _pass(listed.more, facts, passes):
-                        found.append(listed.policy)
+                if listed.number in seen:
+                    continue
+                seen.add(listed.number)
+                passes = passed.get(id(listed.more))
+                if passes is None:
+                    passes = passed[id(listed.more)] = all(term.passes(facts) for term in listed.more)
+                if passes:
+                    found.append(listed.policy)
         return found
-
-
-def _pass(terms: Sequence[Term], facts: Facts, known: dict[int, bool]) -> bool:
-    for term in terms:
-        passes = known.get(id(term))
-        if passes is None:
-            passes = known[id(term)] = term.passes(facts)
-        if not passes:
-            return False
-    return True
 
 
 def _openness(term: Term) -> tuple[bool, int, int, bool]:

@@ -109,12 +109,14 @@ def test_many_at_once_get_no_more_than_there_is(kind: str, request: pytest.Fixtu
 
 
 def test_without_redis_each_worker_counts_for_itself(caplog: pytest.LogCaptureFixture) -> None:
-    with closing(RedisHoldings("redis://127.0.0.1:1/0")) as holdings:
+    clock_s = [0.0]
+    with closing(RedisHoldings("redis://127.0.0.1:1/0", lambda: clock_s[0])) as holdings:
 
         async def steps() -> None:
             assert await holdings.take(taking("alone", 60, id_="alone-1")) is None
             assert await holdings.take(taking("alone", 60, id_="alone-2")) == Refusal(0, 60)
             assert await holdings.settle("org", "alone-1", actual(10))
+            clock_s[0] += 2  # Redis is tried again
             assert await holdings.take(taking("alone", 60, id_="alone-2")) is None
 
         asyncio.run(steps())
