@@ -6,11 +6,13 @@ They go past the session: a hundred thousand are written so in seconds, and no c
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, bindparam, func, insert, select, update
+import orjson
+from sqlalchemy import Table, bindparam, column, func, insert, select, table, update
 from sqlalchemy.orm import Session
 
 from api.alerts.outbox import enqueue
@@ -26,6 +28,8 @@ from warehouse.query.policy_usage import Used
 IDS_AT_ONCE = 500
 _DAYS_STEP = Decimal("0.000001")
 _POLICY, _ENTITY = cast("Table", Policy.__table__), cast("Table", PolicyEntity.__table__)
+_LINES = table(_ENTITY.name, *(column(each.name) for each in _ENTITY.columns))
+"""The counters without types: their values are made into what all databases read once, not once for each line."""
 Values = tuple[str, ...]
 Signature = tuple[int, datetime | None]
 
@@ -164,10 +168,10 @@ class _Writing:
         for lines in (self._used, self._changed):
             if lines:
                 names = [name for name in lines[0] if name != "key"]
-                changing = update(_ENTITY).where(_ENTITY.c.id == bindparam("key"))
+                changing = update(_LINES).where(_LINES.c.id == bindparam("key"))
                 connection.execute(changing.values({name: bindparam(name) for name in names}), lines)
         if self._new:
-            connection.execute(insert(_ENTITY), self._new)
+            connection.execute(insert(_LINES), self._new)
 
     def _counter(self, told: "_Told", found: Counted, old: _Known, start: datetime) -> None:
         """A counter that is known; it stays when it was set back while it was counted."""
@@ -175,11 +179,11 @@ class _Writing:
             return
         values, used = found.used.get(old.hash, ((), _NOTHING))
         usage, is_over = used.amount or NOTHING, found.plan.due_at is not None and old.counts_from < start
-        numbers = {"key": old.id, "current_usage": usage, "usage_per_day": used.per_day}
+        numbers = {"key": old.id, "current_usage": _number(usage), "usage_per_day": _number(used.per_day)}
         is_quiet = usage < told.floor and old.status == ACTIVE and not is_over
         if is_quiet:
             if (usage, used.per_day) != (old.usage, old.per_day):
-                self._used.append({**numbers, "last_updated_at": self.written_at})
+                self._used.append({**numbers, "last_updated_at": _instant(self.written_at)})
             return
         before = restarted(old.state) if is_over else old.state
         after = told.counted(before, usage, values, start)
@@ -187,7 +191,7 @@ class _Writing:
         if not is_over and (after, status, used.per_day) == (old.state, old.status, old.per_day):
             return
         period = (start, None) if is_over else (old.counts_from, old.last_reset_at)
-        line = {**numbers, "counts_from": period[0], "last_reset_at": period[1]}
+        line = {**numbers, "counts_from": _instant(period[0]), "last_reset_at": _instant(period[1])}
         self._changed.append({**line, **self._kept(after, status)})
 
     def _made(self, told: "_Told", hash_: str, values: Values, used: Used, start: datetime) -> dict[str, Any]:
@@ -197,12 +201,13 @@ class _Writing:
             "organisation_id": told.row.organisation_id,
             "policy_id": told.row.id,
             "value_key": value_key(told.row.group_by, values),
-            "group_values": list(values),
+            "group_values": orjson.dumps(values).decode(),
             "values_hash": hash_,
-            "current_usage": after.usage,
-            "usage_per_day": used.per_day,
-            "counts_from": start,
-            "created_at": self.now,
+            "current_usage": _number(after.usage),
+            "usage_per_day": _number(used.per_day),
+            "counts_from": _instant(start),
+            "last_reset_at": None,
+            "created_at": _instant(self.now),
             **self._kept(after, status_of(told.rule, after)),
         }
 
@@ -212,11 +217,22 @@ class _Writing:
             "is_threshold_alert_sent": state.is_threshold_alert_sent,
             "is_exhausted_alert_sent": state.is_exhausted_alert_sent,
             "alert_round": state.alert_round,
-            "last_updated_at": self.written_at,
+            "last_updated_at": _instant(self.written_at),
         }
 
 
 _NOTHING = Used(None, None)
+
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+@lru_cache(maxsize=256)
+def _instant(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ the same columns share a smaller cube, cut out of that one; each then picks its 
 added as decimals all the way. Source: dataplane contract 7.1, DECISIONS "usage window".
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -49,7 +50,7 @@ Measure = Literal["cost", "tokens", "requests"]
 _FEW = 20
 """So many policies or fewer have the scan skip the rows that none of them is about."""
 CENTS_PER_USD_DIGITS = 2
-_AT_ONCE = 200
+_CELLS_AT_ONCE = 2_000_000
 _RATE_STEP = Decimal("0.000001")
 
 
@@ -93,20 +94,27 @@ class Found:
     def counters(self) -> dict[tuple[str, ...], Used]:
         """Values → what is used."""
         groups = (self.sums[f"g{index}"].to_list() for index in range(len(self.counting.selection.group_by)))
-        amounts = _exact(self.counting.measure, self.sums["used"])
-        used = map(Used, amounts, self._per_day())
+        used = map(self._used, self.sums["counts"].to_list(), self._exact("used"), self._per_day())
         return dict(zip(zip(*groups, strict=True), used, strict=True))
+
+    @staticmethod
+    def _used(counts: bool, amount: Decimal, per_day: Decimal | None) -> Used:  # noqa: FBT001
+        return Used(amount if counts else None, per_day)
 
     def _per_day(self) -> list[Decimal | None]:
         """The mean of the whole days since the first lately that saw any, or what was used today."""
-        sums, measure = self.sums, self.counting.measure
-        days = (ms_of(midnight(self.today)) // DAY_MS - sums["begun"] // DAY_MS).to_list()
-        lately, today = _exact(measure, sums["lately"]), _exact(measure, sums["today"])
+        days = (ms_of(midnight(self.today)) // DAY_MS - self.sums["begun"] // DAY_MS).to_list()
         rates = (
-            now if many is None or before is None else (before / many).quantize(_RATE_STEP)
-            for many, before, now in zip(days, lately, today, strict=True)
+            now if many is None else (before / many).quantize(_RATE_STEP)
+            for many, before, now in zip(days, self._exact("lately"), self._exact("today"), strict=True)
         )
         return [rate or None for rate in rates]
+
+    def _exact(self, name: str) -> list[Decimal]:
+        """Sums as exact numbers; money in USD."""
+        if self.counting.measure == "cost":
+            return [value.scaleb(-CENTS_PER_USD_DIGITS) for value in self.sums[name].to_list()]
+        return [Decimal(value) for value in self.sums[name].to_list()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,28 +177,41 @@ def columns_of(counting: Counting) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sorted:
-    """Cells in the order of one column, and where each of its values lies."""
+class _Shape:
+    """What policies share that are counted at once: they differ in one condition's values, the workspace, the start."""
 
-    cells: pl.DataFrame
-    places: Mapping[str, tuple[int, int]]
+    columns: frozenset[str]
+    group_by: tuple[str, ...]
+    measure: Measure
+    counts_upper_bound: bool
+    is_of_workspace: bool
+    terms: tuple[Term, ...]
+    listed: str | None
+    """The column that the condition is about which lists values."""
 
-    @staticmethod
-    def by(name: str, cells: pl.DataFrame) -> "_Sorted":
-        cells = cells.sort(name)
-        lengths = cells.group_by(name, maintain_order=True).len()
-        ends = lengths["len"].cum_sum().to_list()
-        places = zip(lengths[name].to_list(), zip(ends, lengths["len"].to_list(), strict=True), strict=True)
-        return _Sorted(cells, {value: (end - length, length) for value, (end, length) in places})
+    @property
+    def joined_on(self) -> list[str]:
+        """The columns that tell the policies apart."""
+        listed = [] if self.listed is None else [self.listed]
+        return [*listed, WORKSPACE] if self.is_of_workspace else listed
 
-    def size(self, values: Sequence[str]) -> int:
-        """How many cells have one of these values, each named once."""
-        return sum(self.places.get(value, (0, 0))[1] for value in values)
 
-    def of(self, values: Sequence[str]) -> pl.DataFrame:
-        """The cells that have one of these values, each named once."""
-        found = [self.cells.slice(*self.places[value]) for value in values if value in self.places]
-        return pl.concat(found) if found else self.cells.clear()
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A policy of a shape, by its place among all, and the values that it lists."""
+
+    place: int
+    counting: Counting
+    values: tuple[str, ...]
+
+    def lines(self, shape: _Shape) -> list[tuple[Any, ...]]:
+        """One for each value: the place, the start, and the columns that are joined on."""
+        start = ms_of(to_millisecond(self.counting.starts_at))
+        ends = {WORKSPACE: self.counting.workspace_slug}
+        return [
+            (self.place, start, *(ends.get(name, value) for name in shape.joined_on))
+            for value in (dict.fromkeys(self.values) if shape.listed is not None else ("",))
+        ]
 
 
 @dataclass(slots=True)
@@ -200,58 +221,60 @@ class _Cube:
     found: Cells
     workspaces: Workspaces
     _smaller: dict[frozenset[str], pl.DataFrame] = field(default_factory=dict[frozenset[str], pl.DataFrame])
-    _sorted: dict[tuple[frozenset[str], str], _Sorted] = field(
-        default_factory=dict[tuple[frozenset[str], str], _Sorted]
-    )
 
     def count(self, countings: Sequence[Counting]) -> list[Found]:
         """See `Reading.count`."""
-        found: list[Found] = []
-        for start in range(0, len(countings), _AT_ONCE):
-            some = countings[start : start + _AT_ONCE]
-            sums = pl.collect_all([self._sums(one) for one in some])
-            found += [Found(one, frame, self.found.today) for one, frame in zip(some, sums, strict=True)]
-        return found
+        shapes: defaultdict[_Shape, list[_Asked]] = defaultdict(list)
+        for place, counting in enumerate(countings):
+            shape, values = _shape_of(counting)
+            shapes[shape].append(_Asked(place, counting, values))
+        sums: dict[int, pl.DataFrame] = {}
+        for shape, asked in shapes.items():
+            sums |= self._of_shape(shape, asked)
+        return [Found(counting, sums[place], self.found.today) for place, counting in enumerate(countings)]
 
-    def _sums(self, counting: Counting) -> pl.LazyFrame:
-        """By the values of the counter: what is used since the start, lately, and today."""
-        passing = [_term(term, self.workspaces) for term in counting.selection.terms]
-        if counting.workspace_slug is not None:
-            passing.append(pl.col(WORKSPACE) == counting.workspace_slug)
-        keys = [_key(key, self.workspaces).alias(f"g{index}") for index, key in enumerate(counting.selection.group_by)]
-        today = midnight(self.found.today)
-        counts = pl.col(TIME) >= ms_of(to_millisecond(counting.starts_at))
-        is_today = pl.col(TIME) >= ms_of(today)
-        is_lately = (pl.col(TIME) >= ms_of(today - LATELY_DAYS * DAY)) & ~is_today
-        value = _value(counting)
-        return (
-            self._cells(counting)
-            .lazy()
-            .filter(*passing)
-            .group_by(keys)
-            .agg(
-                pl.when(counts.any()).then(value.filter(counts).sum()).alias("used"),
-                pl.when(is_lately.any()).then(value.filter(is_lately).sum()).alias("lately"),
-                pl.col(TIME).filter(is_lately).min().alias("begun"),
-                value.filter(is_today).sum().alias("today"),
-            )
+    def _of_shape(self, shape: _Shape, asked: Sequence[_Asked]) -> dict[int, pl.DataFrame]:
+        """Place of a policy → its sums by the values of its counters."""
+        keys = [_key(key, self.workspaces).alias(f"g{index}") for index, key in enumerate(shape.group_by)]
+        cells = self._cut(shape.columns).filter(*(_term(term, self.workspaces) for term in shape.terms))
+        cells = cells.select(
+            *keys,
+            pl.col(TIME),
+            _value(shape).alias("value"),
+            *(pl.col(name).alias(f"on {name}") for name in shape.joined_on),
         )
+        sums: dict[int, pl.DataFrame] = {}
+        for some in _pieces(shape, asked, cells):
+            counted = self._sums(shape, some, cells)
+            parts = counted.partition_by("place", as_dict=True, include_key=False)
+            sums |= {one.place: parts.get((one.place,), counted.clear().drop("place")) for one in some}
+        return sums
 
-    def _cells(self, counting: Counting) -> pl.DataFrame:
-        """The cells that may count: those of the values that a condition lists, or of the workspace, if fewer."""
-        columns = columns_of(counting)
-        listed = [(term.key if term.key.startswith(METADATA) else COLUMNS.get(term.key, ""), term.values)
-                  for term in counting.selection.terms]  # fmt: skip
-        if counting.workspace_slug is not None:
-            listed.append((WORKSPACE, (counting.workspace_slug,)))
-        best, fewest = self._cut(columns), None
-        for name, values in listed:
-            if name in columns and not any(value.endswith(ANYTHING) for value in values):
-                by, wanted = self._by(columns, name), list(dict.fromkeys(values))
-                size = by.size(wanted)
-                if fewest is None or size < fewest:
-                    best, fewest = by.of(wanted), size
-        return best
+    def _sums(self, shape: _Shape, asked: Sequence[_Asked], cells: pl.DataFrame) -> pl.DataFrame:
+        """By policy and counter: what is used since the start, lately, and today."""
+        names = [f"on {name}" for name in shape.joined_on]
+        schema = {"place": pl.Int64, "start": pl.Int64, **dict.fromkeys(names, pl.String)}
+        policies = pl.DataFrame([line for one in asked for line in one.lines(shape)], schema=schema, orient="row")
+        joined = (
+            policies.lazy().join(cells.lazy(), on=names) if names else policies.lazy().join(cells.lazy(), how="cross")
+        )
+        today = midnight(self.found.today)
+        counts, is_today = pl.col(TIME) >= pl.col("start"), pl.col(TIME) >= ms_of(today)
+        is_lately = (pl.col(TIME) >= ms_of(today - LATELY_DAYS * DAY)) & ~is_today
+        groups = ["place", *(f"g{index}" for index in range(len(shape.group_by)))]
+        return (
+            joined.select(
+                *groups,
+                counts.alias("counts"),
+                pl.when(counts).then("value").alias("used"),
+                pl.when(is_lately).then("value").alias("lately"),
+                pl.when(is_lately).then(TIME).alias("begun"),
+                pl.when(is_today).then("value").alias("today"),
+            )
+            .group_by(groups)
+            .agg(pl.col("counts").max(), pl.col("used", "lately", "today").sum(), pl.col("begun").min())
+            .collect()
+        )
 
     def _cut(self, columns: frozenset[str]) -> pl.DataFrame:
         if columns not in self._smaller:
@@ -261,25 +284,55 @@ class _Cube:
             self._smaller[columns] = cells
         return self._smaller[columns]
 
-    def _by(self, columns: frozenset[str], name: str) -> _Sorted:
-        place = (columns, name)
-        if place not in self._sorted:
-            self._sorted[place] = _Sorted.by(name, self._cut(columns))
-        return self._sorted[place]
+
+def _shape_of(counting: Counting) -> tuple[_Shape, tuple[str, ...]]:
+    """What a policy shares with others, and the values that it lists of its own."""
+    terms = counting.selection.terms
+    listing = [term for term in terms if _column(term) is not None and _lists_values(term)]
+    own = min(listing, key=lambda term: len(term.values), default=None)
+    shape = _Shape(
+        columns_of(counting),
+        counting.selection.group_by,
+        counting.measure,
+        counting.counts_upper_bound,
+        counting.workspace_slug is not None,
+        tuple(term for term in terms if term is not own),
+        None if own is None else _column(own),
+    )
+    return shape, () if own is None else own.values
 
 
-def _value(counting: Counting) -> pl.Expr:
-    if counting.measure != "cost":
-        return pl.col(TOKENS if counting.measure == "tokens" else REQUESTS)
-    return pl.col(COST) + pl.col(BOUND) if counting.counts_upper_bound else pl.col(COST)
+def _lists_values(term: Term) -> bool:
+    return not term.excludes and not any(value.endswith(ANYTHING) for value in term.values)
 
 
-def _exact(measure: Measure, sums: pl.Series) -> list[Decimal | None]:
-    """The sums as exact numbers; money in USD."""
-    values = sums.to_list()
-    if measure == "cost":
-        return [None if value is None else value.scaleb(-CENTS_PER_USD_DIGITS) for value in values]
-    return [None if value is None else Decimal(value) for value in values]
+def _column(term: Term) -> str | None:
+    """The column that a condition's literal values are in."""
+    return term.key if term.key.startswith(METADATA) else COLUMNS.get(term.key)
+
+
+def _pieces(shape: _Shape, asked: Sequence[_Asked], cells: pl.DataFrame) -> Iterator[list[_Asked]]:
+    """The policies, so many at once that they do not have too many cells together."""
+    names = [f"on {name}" for name in shape.joined_on]
+    sizes: dict[tuple[str, ...], int] = {}
+    if names:
+        sizes = {tuple(row[:-1]): row[-1] for row in cells.group_by(names).len().iter_rows()}
+    some: list[_Asked] = []
+    total = 0
+    for one in asked:
+        some.append(one)
+        total += sum(sizes.get(line[2:], 0) for line in one.lines(shape)) if names else cells.height
+        if total >= _CELLS_AT_ONCE:
+            yield some
+            some, total = [], 0
+    if some:
+        yield some
+
+
+def _value(shape: _Shape) -> pl.Expr:
+    if shape.measure != "cost":
+        return pl.col(TOKENS if shape.measure == "tokens" else REQUESTS)
+    return pl.col(COST) + pl.col(BOUND) if shape.counts_upper_bound else pl.col(COST)
 
 
 def _term(term: Term, workspaces: Workspaces) -> pl.Expr:
