@@ -19,7 +19,6 @@ from api.feature_flags import Features
 from api.health.service import Check, Health, database_check, log_store_check, schema_check, warehouse_check
 from api.ingest.loaders import Loaders
 from api.jwt.fetching import KeySets
-from api.jwt.fetching import client as key_set_client
 from api.jwt.service import Tokens
 from api.limits.upkeep import LimitUpkeep
 from api.logs.objects import LogObjects
@@ -73,7 +72,7 @@ def running(
     """The opened parts, their schemas up to date, the spool being drained; all closed again at the end."""
     with ExitStack() as stack:
         database, shared = ready_database(settings, stack, clock())
-        tokens = Tokens(KeySets(stack.enter_context(closing(key_set_client())), time.monotonic))
+        tokens = Tokens(stack.enter_context(closing(KeySets(time.monotonic))))
         gatekeeper = Gatekeeper(database, ttl_s=settings.key_cache_s, shared=shared, tokens=tokens.principal_of_token)
         places = Places(database, ttl_s=settings.key_cache_s, shared=shared)
         database.session_info[INFO] = places

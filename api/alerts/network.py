@@ -7,6 +7,7 @@ is the operator's own.
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,20 +97,30 @@ class Poster:
         self, *, timeout_s: float, private_networks: bool, verify: object = True, resolve: Resolve = addresses_of
     ) -> None:
         self._timeout_s, self._private_networks, self._resolve = timeout_s, private_networks, resolve
-        self._http = httpx2.Client(
-            timeout=httpx2.Timeout(timeout_s),
-            headers={"user-agent": "gateledger", "content-type": "application/json"},
-            follow_redirects=False,
-            # A proxy would look the name up again, and connect to whatever it finds.
-            trust_env=False,
-            verify=verify,  # type: ignore[arg-type]
-        )
+        self._verify = verify
+        self._http: httpx2.Client | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        if self._http is not None:
+            self._http.close()
+
+    def _client(self) -> httpx2.Client:
+        """Made when there is something to send: most have nowhere to send it."""
+        with self._lock:
+            if self._http is None:
+                self._http = httpx2.Client(
+                    timeout=httpx2.Timeout(self._timeout_s),
+                    headers={"user-agent": "gateledger", "content-type": "application/json"},
+                    follow_redirects=False,
+                    # A proxy would look the name up again, and connect to whatever it finds.
+                    trust_env=False,
+                    verify=self._verify,  # type: ignore[arg-type]
+                )
+            return self._http
 
     def send(self, target: Target, body: bytes, headers: Mapping[str, str]) -> None:
         """Nothing, once the receiver has said 2xx. Raises: NotDelivered, whose reason holds nothing of the URL."""
@@ -137,7 +148,7 @@ class Poster:
 
     def _post(self, url: httpx2.URL, body: bytes, headers: Mapping[str, str], extensions: dict[str, str]) -> None:
         until = time.monotonic() + 2 * self._timeout_s
-        with self._http.stream("POST", url, content=body, headers=headers, extensions=extensions) as response:
+        with self._client().stream("POST", url, content=body, headers=headers, extensions=extensions) as response:
             size = 0
             for chunk in response.iter_raw():
                 size += len(chunk)

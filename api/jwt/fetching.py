@@ -36,19 +36,19 @@ class _Held:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def client() -> httpx2.Client:
-    """A client for the key sets: short waits, no redirects (they could lead anywhere)."""
-    headers = {"accept": "application/json", "user-agent": "gateledger"}
-    return httpx2.Client(timeout=httpx2.Timeout(TIMEOUT_S), headers=headers, follow_redirects=False)
-
-
 class KeySets:
     """Key sets by URL, shared by all threads. An unknown `kid` fetches anew, since the keys may have been rotated."""
 
-    def __init__(self, http: httpx2.Client, elapsed: Callable[[], float]) -> None:
-        self._http, self._elapsed = http, elapsed
+    def __init__(self, elapsed: Callable[[], float], http: httpx2.Client | None = None) -> None:
+        """`http`: a client of the caller's, instead of one that is made when it is first needed."""
+        self._elapsed, self._http = elapsed, http
         self._held: LRUCache[str, _Held] = LRUCache(maxsize=MOST_URLS)
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._http is not None:
+            self._http.close()
 
     def key(self, url: str, kid: str, now: datetime) -> RSAKey | None:
         """The key of this `kid`; None when the place does not have it, or has not answered for too long."""
@@ -82,7 +82,7 @@ class KeySets:
 
     def _fetched(self, url: str) -> bytes:
         until = self._elapsed() + LONGEST_S
-        with self._http.stream("GET", url) as response:
+        with self._client().stream("GET", url) as response:
             if response.status_code != HTTPStatus.OK:
                 raise ValueError(f"status {response.status_code}")
             text = bytearray()
@@ -93,3 +93,11 @@ class KeySets:
                 if self._elapsed() > until:
                     raise ValueError(f"took more than {LONGEST_S} seconds")
             return bytes(text)
+
+    def _client(self) -> httpx2.Client:
+        """With short waits and no redirects (they could lead anywhere). Most have no tokens: none is made for them."""
+        with self._lock:
+            if self._http is None:
+                headers = {"accept": "application/json", "user-agent": "gateledger"}
+                self._http = httpx2.Client(timeout=httpx2.Timeout(TIMEOUT_S), headers=headers, follow_redirects=False)
+            return self._http

@@ -5,6 +5,7 @@ import json
 import ssl
 import time
 from collections.abc import Generator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -300,7 +301,7 @@ class TestKeysOverHttps:
     @pytest.fixture
     def key_sets(self, server: KeyServer) -> Generator[KeySets]:
         with httpx2.Client(verify=ssl.create_default_context(cafile=str(server.authority)), timeout=2) as http:
-            yield KeySets(http, time.monotonic)
+            yield KeySets(time.monotonic, http)
 
     def test_they_are_kept_and_fetched_anew_for_an_unknown_one(self, server: KeyServer, key_sets: KeySets) -> None:
         assert key_sets.key(server.url, "first", NOW) is not None
@@ -343,8 +344,8 @@ class TestKeysOverHttps:
         assert key_sets.key(server.url, "first", NOW) is None
 
     def test_a_certificate_that_nobody_vouches_for(self, server: KeyServer) -> None:
-        with fetching.client() as http:
-            assert KeySets(http, time.monotonic).key(server.url, "first", NOW) is None
+        with closing(KeySets(time.monotonic)) as key_sets:
+            assert key_sets.key(server.url, "first", NOW) is None
         assert server.asked == 0
 
     def test_an_organisation_by_its_url(

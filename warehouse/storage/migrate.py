@@ -16,7 +16,8 @@ def migrate(engine: Engine, datasets: Mapping[str, Dataset] = DATASETS) -> list[
     """
     done: list[str] = []
     for step in migrations():
-        wanted = [at_version(dataset, step.version) for dataset in datasets.values()]
+        changed = [dataset for dataset in datasets.values() if step.version in {of.since for of in dataset.columns}]
+        wanted = [at_version(dataset, step.version) for dataset in changed]
         done += engine.create(dataset for dataset in wanted if dataset is not None)
     return done
 
