@@ -99,7 +99,7 @@ def test_memory_stays_as_the_export_grows(tmp_path: Path, benchmark) -> None:
             engine.append(GENERATIONS, rows.set_column(place, field, owner), Batch(f"day-{day}"))
         engine.close()
         print(f"\nexports of {count:,} rows, {len(FIELDS)} fields")
-        for form in FORMATS:
+        for form in FORMATS if benchmark.enabled else FORMATS[:1]:
             small, whole = (measured(here.settings.home, organisation_id, form, rows) for rows in (count // 10, count))
             assert (small.rows, whole.rows) == (count // 10, count)
             rate = whole.rows / whole.seconds
