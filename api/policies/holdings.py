@@ -88,6 +88,14 @@ class Holdings(Protocol):
         """The reservation holds nothing from then on."""
         ...
 
+    def counts(self, beginning: str) -> dict[str, int]:
+        """The counters of rates whose names begin so → how much is taken, also of windows that are over by now."""
+        ...
+
+    def clear(self, counter: str) -> None:
+        """Nothing is taken of this counter of a rate."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Actual:
@@ -177,6 +185,16 @@ class LocalHoldings:
             found = self._reservations.get(reservation)
             if found is not None:
                 self._ending(reservation, found, min(found.expires_ms, at_ms))
+
+    def counts(self, beginning: str) -> dict[str, int]:
+        """See `Holdings.counts`."""
+        with self._lock:
+            return {name: count for name, (count, _) in self._counts.items() if name.startswith(beginning)}
+
+    def clear(self, counter: str) -> None:
+        """See `Holdings.clear`."""
+        with self._lock:
+            self._counts.pop(counter, None)
 
     def _refusal(self, taking: Taking) -> Refusal | None:
         for place, claim in enumerate(taking.claims):

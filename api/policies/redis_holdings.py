@@ -14,6 +14,7 @@ keeps count for itself, and says so.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,7 +31,7 @@ from api.policies.holdings import Actual, LocalHoldings, Refusal, Settled, Takin
 
 logger = logging.getLogger("api.policies")
 
-_ENDS, _AWAITING = "gateledger:ends", "gateledger:awaiting"
+_ENDS, _AWAITING, _RATE = "gateledger:ends", "gateledger:awaiting", "gateledger:rate:"
 _LARGEST = (1 << 53) - 1
 """Of a number in a script."""
 _TIMEOUT_S = 0.5
@@ -229,6 +230,29 @@ class RedisHoldings:
         except (redis.RedisError, OSError) as error:
             self._failed(error)
 
+    def counts(self, beginning: str) -> dict[str, int]:
+        """See `Holdings.counts`. Redis has no list of them: it looks at all its names, some at a time."""
+        found = self._alone.counts(beginning)
+        try:
+            # A name may be told twice.
+            names = sorted(set(self._client.scan_iter(match=_RATE + _literally(beginning) + "*", count=_AT_ONCE * 16)))
+            for start in range(0, len(names), _AT_ONCE * 16):
+                some = names[start : start + _AT_ONCE * 16]
+                taken = zip(some, cast("list[bytes | None]", self._client.mget(some)), strict=True)
+                for name, count in ((name.decode().removeprefix(_RATE), count) for name, count in taken):
+                    found[name] = found.get(name, 0) + int(count or 0)
+        except (redis.RedisError, OSError) as error:
+            self._failed(error)
+        return found
+
+    def clear(self, counter: str) -> None:
+        """See `Holdings.clear`."""
+        self._alone.clear(counter)
+        try:
+            self._client.delete(_RATE + counter)
+        except (redis.RedisError, OSError) as error:
+            self._failed(error)
+
     def _ask(self) -> None:
         """Ask for all who wait, again and again: one thread of its own, whose way is shorter than that to a pool."""
         while (first := self._questions.get()) is not None:
@@ -321,6 +345,11 @@ def _as_settled(entry: _Entry, actual: Actual) -> _Entry:
 
 def _awaited(id_: str, entry: _Entry) -> Settled:
     return Settled(id_, entry.organisation_id, entry.log_id, tuple(counter for counter, _, _ in entry.claims))
+
+
+def _literally(text: str) -> str:
+    """A text as a pattern that only it fits."""
+    return re.sub(r"([\\*?\[\]^-])", r"\\\1", text)
 
 
 def _bounded(number: int) -> int:

@@ -94,6 +94,26 @@ def test_windows_of_rates(kind: str, request: pytest.FixtureRequest, tmp_path: P
     asyncio.run(steps())
 
 
+def test_counters_of_rates_are_listed_by_their_beginning_and_cleared(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    holdings: Holdings = holdings_of(kind, request)
+    name = f"*[{kind}]?{tmp_path.name}"
+    names = [f"{name}\x1f{value}" for value in ("ann", "böb", "*")]
+
+    async def steps() -> None:
+        for place, counter in enumerate([*names, f"x{name}"], start=1):
+            ticks = [Tick(counter, 10, place, "tokens", NOW_MS + MINUTE_MS)]
+            assert await holdings.take(Taking([], ticks, NOW_MS)) is None
+        assert holdings.counts(f"{name}\x1f") == dict(zip(names, (1, 2, 3), strict=True))
+        holdings.clear(names[1])
+        assert holdings.counts(f"{name}\x1f") == {names[0]: 1, names[2]: 3}
+        assert await holdings.take(Taking([], [Tick(names[1], 10, 10, "tokens", NOW_MS + MINUTE_MS)], NOW_MS)) is None
+        assert holdings.counts("nothing") == {}
+
+    asyncio.run(steps())
+
+
 def test_many_at_once_get_no_more_than_there_is(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Two workers, 64 requests of each at once, room for 30."""
     name = f"many-{kind}-{tmp_path.name}"
