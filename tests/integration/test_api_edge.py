@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import select
@@ -17,7 +16,7 @@ from sqlalchemy import select
 from api import structured_log
 from api.api_keys import service as api_keys
 from api.api_keys.rows import ApiKey
-from api.app import create_app
+from api.app import ROUTERS, create_app
 from api.dependencies import Caller, Db, Now
 from api.errors import Conflict, NotFound, Unauthorised
 from api.health.service import Health
@@ -26,7 +25,7 @@ from api.organisations.service import create as create_organisation
 from api.paging import ListAnswer, Page, paged
 from api.permissions import PUBLIC, needs
 from api.principal import Gatekeeper
-from api.routing import Router, gates
+from api.routing import Router
 from tests.factories.app import NOW, Installation, auth, installed, serving
 from warehouse.errors import ConfigurationError
 
@@ -68,8 +67,7 @@ def sample_resource() -> Router:
 
 @pytest.fixture
 def client(here: Installation) -> Generator[TestClient]:
-    app: FastAPI = create_app(here.settings, clock=lambda: NOW)
-    app.router.routes.extend(gates([sample_resource()], body_limit_bytes=1000, large_body_limit_bytes=1000))
+    app = create_app(here.settings, clock=lambda: NOW, routers=[*ROUTERS, sample_resource()])
     with TestClient(app) as running:
         yield running
 
