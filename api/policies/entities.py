@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import orjson
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from api.errors import NotFound
@@ -57,6 +57,16 @@ def of_value(session: Session, policy: Policy, value: str) -> PolicyEntity:
     return row
 
 
+def write_time(session: Session, organisation_id: str, now: datetime) -> datetime:
+    """When a counter of the organisation is changed now: never before the latest change of another one.
+
+    Who follows them asks for what is as late as the latest that it knows; a count begins long before it is written.
+    """
+    query = select(func.max(PolicyEntity.last_updated_at)).where(PolicyEntity.organisation_id == organisation_id)
+    latest = session.scalar(query)
+    return now if latest is None else max(now, latest)
+
+
 def reset(session: Session, row: PolicyEntity, now: datetime) -> None:
     """Nothing of it is used, from now on."""
     fresh = restarted(state_of(row))
@@ -64,7 +74,7 @@ def reset(session: Session, row: PolicyEntity, now: datetime) -> None:
     row.is_threshold_alert_sent = row.is_exhausted_alert_sent = False
     row.alert_round = fresh.alert_round
     row.counts_from = to_millisecond(now)
-    row.last_reset_at = row.last_updated_at = now
+    row.last_reset_at, row.last_updated_at = now, write_time(session, row.organisation_id, now)
     session.flush()
 
 

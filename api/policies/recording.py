@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from api.alerts.outbox import enqueue
 from api.identifiers import new_id
-from api.limits.forecast import days_left
+from api.limits.forecast import days_left, first_of
 from api.limits.machine import NOTHING, Crossing, CrossingKind, LimitType, Rule, State, counted, restarted, status_of
+from api.policies.entities import write_time
 from api.policies.plans import Plan
 from api.policies.rows import ACTIVE, Policy, PolicyEntity
 from api.policies.service import rule_of
@@ -26,7 +27,6 @@ from warehouse.query.policy_terms import value_key
 from warehouse.query.policy_usage import Used
 
 IDS_AT_ONCE = 500
-_DAYS_STEP = Decimal("0.000001")
 _POLICY, _ENTITY = cast("Table", Policy.__table__), cast("Table", PolicyEntity.__table__)
 _LINES = table(_ENTITY.name, *(column(each.name) for each in _ENTITY.columns))
 """The counters without types: their values are made into what all databases read once, not once for each line."""
@@ -95,9 +95,7 @@ def record(session: Session, found: Sequence[Counted], now: datetime) -> Recorde
         if not current:
             continue
         known = _known(session, [row.id for row in current])
-        _, latest = signature_of(session, current[0].organisation_id)
-        # Who follows changes asks for what is as late as the latest it knows: nothing may be written before that.
-        writing = _Writing(now, now if latest is None else max(now, latest))
+        writing = _Writing(now, write_time(session, current[0].organisation_id, now))
         for row in current:
             writing.policy(row, some[row.id], known.get(row.id, []))
         writing.write(session)
@@ -282,8 +280,7 @@ def _forecast(rule: Rule, found: Counted) -> tuple[Decimal | None, Decimal | Non
     going_on = [used for _, used in found.used.values() if used.per_day is not None]
     ends = [days_left(rule.credit_limit, used.amount or NOTHING, used.per_day) for used in going_on]
     per_day = sum((used.per_day or NOTHING for used in going_on), NOTHING)
-    first = min((days for days in ends if days is not None), default=None)
-    return per_day or None, None if first is None else first.quantize(_DAYS_STEP)
+    return per_day or None, first_of(days for days in ends if days is not None)
 
 
 def _is_current(row: Policy, plan: Plan, now: datetime) -> bool:

@@ -1,10 +1,14 @@
 """Policies and their counters as clients read them."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from api.analytics.rendering import instant
+from api.limits import forecast
+from api.limits.machine import NOTHING
 from api.limits.schemas import plain
+from api.policies.rate_counters import RateCounter
 from api.policies.rows import Policy, PolicyEntity
 from api.policies.schemas import (
     RATE_OBJECT,
@@ -12,6 +16,7 @@ from api.policies.schemas import (
     ConditionAnswer,
     EntityAnswer,
     GroupByAnswer,
+    RateEntityAnswer,
     RatePolicyAnswer,
     Unpriced,
     UsagePolicyAnswer,
@@ -20,15 +25,15 @@ from api.policies.schemas import (
 )
 
 
-def usage_policy(row: Policy) -> UsagePolicyAnswer:
+def usage_policy(row: Policy, now: datetime) -> UsagePolicyAnswer:
     """A usage policy."""
-    return UsagePolicyAnswer.model_validate(_usage(row))
+    return UsagePolicyAnswer.model_validate(_usage(row, now))
 
 
-def usage_detail(row: Policy, entities: list[PolicyEntity] | None) -> UsagePolicyDetail:
+def usage_detail(row: Policy, entities: list[PolicyEntity] | None, now: datetime) -> UsagePolicyDetail:
     """A usage policy with the counters that are given; without any word of them for None."""
     counters = {} if entities is None else {"value_key_usage_map": {one.value_key: _counter(one) for one in entities}}
-    return UsagePolicyDetail.model_validate({**_usage(row), **counters})
+    return UsagePolicyDetail.model_validate({**_usage(row, now), **counters})
 
 
 def rate_policy(row: Policy) -> RatePolicyAnswer:
@@ -38,8 +43,9 @@ def rate_policy(row: Policy) -> RatePolicyAnswer:
     return RatePolicyAnswer.model_validate({**_policy(row), **settings})
 
 
-def entity(row: PolicyEntity, policy: Policy) -> EntityAnswer:
+def entity(row: PolicyEntity, policy: Policy, now: datetime) -> EntityAnswer:
     """A counter."""
+    days = forecast.days_left(policy.credit_limit or NOTHING, row.current_usage, row.usage_per_day)
     return EntityAnswer.model_validate(
         {
             **_counter(row).model_dump(),
@@ -49,8 +55,25 @@ def entity(row: PolicyEntity, policy: Policy) -> EntityAnswer:
             "value_key": row.value_key,
             "usage": plain(row.current_usage),
             "last_reset_at": _moment(row.last_reset_at or policy.last_reset_at),
+            "forecast": _forecast(policy, row.usage_per_day, days, now),
             "object": "policy_entity",
         }
+    )
+
+
+def rate_entity(counter: RateCounter, policy: Policy) -> RateEntityAnswer:
+    """A counter of a rate."""
+    return RateEntityAnswer(
+        id=counter.id,
+        entity_id=counter.id,
+        limit_id=policy.id,
+        value_key=counter.value_key,
+        current_usage=counter.count,
+        usage=counter.count,
+        status="exhausted" if counter.is_exhausted else "active",
+        resets_at=instant(counter.ends_at),
+        last_reset_at=None,
+        object="policy_entity",
     )
 
 
@@ -65,7 +88,12 @@ def _counter(row: PolicyEntity) -> ValueKeyUsage:
     )
 
 
-def _usage(row: Policy) -> dict[str, Any]:
+def _forecast(policy: Policy, per_day: Decimal | None, days: Decimal | None, now: datetime) -> dict[str, Any]:
+    end = forecast.exhausts_at(days, policy.next_usage_reset_at, now)
+    return {"usage_per_day": plain(per_day), "exhausts_at": _moment(end)}
+
+
+def _usage(row: Policy, now: datetime) -> dict[str, Any]:
     return {
         **_policy(row),
         "type": row.type,
@@ -76,6 +104,7 @@ def _usage(row: Policy) -> dict[str, Any]:
         "next_usage_reset_at": _moment(row.next_usage_reset_at),
         "last_reset_at": _moment(row.last_reset_at),
         "unpriced": Unpriced.UPPER_BOUND if row.counts_upper_bound else Unpriced.NOTHING,
+        "forecast": _forecast(row, row.usage_per_day, row.days_left, now),
         "object": USAGE_OBJECT,
     }
 

@@ -37,6 +37,8 @@ ABSENT: dict[int | str, dict[str, Any]] = {
 Id = Annotated[str, Path(alias="id", max_length=100, description="Id of the policy.")]
 EntityId = Annotated[str, Path(max_length=100, description="Id of the counter.")]
 Status = Annotated[str | None, Query(description="active (default) or archived.")]
+EntityStatus = Annotated[str | None, Query(description="active or exhausted.")]
+Search = Annotated[str | None, Query(max_length=1000, description="A part of the value key.")]
 EntityPage = Annotated[Page, paged(default=100, largest=100)]
 
 
@@ -65,7 +67,7 @@ def create_policy(wanted: NewUsagePolicy, caller: Caller, session: Db, now: Now,
     row = service.create_usage(session, caller, wanted, now)
     if row.workspace_id is not None:
         trail.workspace(row.workspace_id)
-    return rendering.usage_policy(row)
+    return rendering.usage_policy(row, now)
 
 
 @router.get(
@@ -79,6 +81,7 @@ def list_policies(
     caller: Caller,
     session: Db,
     page: AdminPage,
+    now: Now,
     workspace_id: Filter = None,
     status: Status = None,
     type: Filter = None,  # noqa: A002
@@ -93,7 +96,7 @@ def list_policies(
         type=one_of("type", type, USAGE_TYPES),
     )
     rows, total = policies(session, query, page)
-    return ListAnswer(object="list", total=total, data=[rendering.usage_policy(row) for row in rows])
+    return ListAnswer(object="list", total=total, data=[rendering.usage_policy(row, now) for row in rows])
 
 
 @router.get(
@@ -108,13 +111,14 @@ def get_policy(
     policy_id: Id,
     caller: Caller,
     session: Db,
+    now: Now,
     status: Status = None,
     include_usage: Annotated[bool, Query(description="Also what is used of every counter.")] = False,  # noqa: FBT002
 ) -> UsagePolicyDetail:
     """With `include_usage`: what is used of each of its counters."""
     wanted = one_of("status", status, STATUSES) or ACTIVE
     row = service.find(session, caller, PolicyKind.USAGE, policy_id, status=wanted)
-    return rendering.usage_detail(row, entities.of_policy(session, row) if include_usage else None)
+    return rendering.usage_detail(row, entities.of_policy(session, row) if include_usage else None, now)
 
 
 @router.put(
@@ -129,7 +133,7 @@ def update_policy(
     policy_id: Id, wanted: UsagePolicyChanges, caller: Caller, session: Db, now: Now
 ) -> UsagePolicyAnswer:
     """What is left out stays, null clears. `reset_usage_for_value` sets one counter to 0."""
-    return rendering.usage_policy(service.update_usage(session, caller, policy_id, wanted, now))
+    return rendering.usage_policy(service.update_usage(session, caller, policy_id, wanted, now), now)
 
 
 @router.delete(
@@ -159,14 +163,15 @@ def list_entities(
     caller: Caller,
     session: Db,
     page: EntityPage,
-    status: Annotated[str | None, Query(description="active or exhausted.")] = None,
-    search: Annotated[str | None, Query(max_length=1000, description="A part of the value key.")] = None,
+    now: Now,
+    status: EntityStatus = None,
+    search: Search = None,
 ) -> ListAnswer[EntityAnswer]:
     """One for each combination of values that a matching request had."""
     policy = service.find(session, caller, PolicyKind.USAGE, policy_id)
     query = entities.listing(policy, status=one_of("status", status, ENTITY_STATUSES), search=search)
     rows, total = page_of(session, query, page)
-    return ListAnswer(object="list", total=total, data=[rendering.entity(row[0], policy) for row in rows])
+    return ListAnswer(object="list", total=total, data=[rendering.entity(row[0], policy, now) for row in rows])
 
 
 @router.put(

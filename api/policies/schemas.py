@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, StringConstraints, model_validator
 
-from api.limits.schemas import LARGEST_LIMIT, LEAST_TOKENS, LONGEST_PERIOD_DAYS, Amount, Moment, RateUnit
+from api.limits.schemas import (
+    LARGEST_LIMIT,
+    LEAST_TOKENS,
+    LONGEST_PERIOD_DAYS,
+    Amount,
+    Forecast,
+    Moment,
+    RateUnit,
+)
 from api.policies.conditions import LLM
 from api.text import Line, one_line, paragraphs
 
@@ -171,6 +179,7 @@ class UsagePolicyAnswer(_PolicyAnswer):
     next_usage_reset_at: str | None
     last_reset_at: str | None
     unpriced: Unpriced
+    forecast: Forecast = Field(description="Of all counters together, and of the one that is used up first.")
     object: Literal["policy_usage_limits"] = USAGE_OBJECT
 
 
@@ -203,6 +212,22 @@ class EntityAnswer(BaseModel):
     is_threshold_alerts_sent: bool
     is_exhausted_alerts_sent: bool
     last_reset_at: str | None
+    forecast: Forecast
+    object: Literal["policy_entity"] = "policy_entity"
+
+
+class RateEntityAnswer(BaseModel):
+    """How much of the present window is taken, for one combination of values. Units: requests or tokens."""
+
+    id: str
+    entity_id: str
+    limit_id: str
+    value_key: str
+    current_usage: int
+    usage: int
+    status: Literal["active", "exhausted"]
+    resets_at: str = Field(description="When the window is over.")
+    last_reset_at: None = None
     object: Literal["policy_entity"] = "policy_entity"
 
 

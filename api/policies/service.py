@@ -1,6 +1,7 @@
 """Policies: made, found, listed, changed and archived."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.errors import Forbidden, InvalidRequest, NotFound, describe
 from api.identifiers import is_id, new_id
+from api.limits.forecast import days_left, first_of
 from api.limits.machine import Rule, changed
 from api.policies import conditions, entities, schedule
 from api.policies.rows import ACTIVE, ARCHIVED, EXHAUSTED, Policy, PolicyEntity, PolicyKind
@@ -251,7 +253,12 @@ def _apply_rule(session: Session, row: Policy, before: Rule, now: datetime) -> N
     after = _rule(row)
     if after == before:
         return
+    written_at = entities.write_time(session, row.organisation_id, now)
+    left: list[Decimal] = []
     for counter in session.scalars(select(PolicyEntity).where(PolicyEntity.policy_id == row.id)):
         entities.keep(counter, after, changed(before, after, entities.state_of(counter)))
+        days = days_left(after.credit_limit, counter.current_usage, counter.usage_per_day)
+        left += [] if days is None else [days]
         if counter.status == EXHAUSTED or session.is_modified(counter):
-            counter.last_updated_at = now
+            counter.last_updated_at = written_at
+    row.days_left = first_of(left)

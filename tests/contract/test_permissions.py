@@ -173,9 +173,15 @@ EXPECTED = {
             ("DELETE", "/{id}", "delete"),
         )
     },
-    ("GET", "/v1/policies/usage-limits/{id}/entities"): [{"policies.read"}],
-    ("PUT", "/v1/policies/usage-limits/{id}/entities/{entity_id}/reset"): [{"policies.update"}],
-    ("POST", "/v1/policies/usage-limits/{id}/entities/reset"): [{"policies.update"}],
+    **{
+        (method, f"/v1/policies/{kind}/{{id}}/entities{end}"): [{right}]
+        for kind in ("usage-limits", "rate-limits")
+        for method, end, right in (
+            ("GET", "", "policies.read"),
+            ("PUT", "/{entity_id}/reset", "policies.update"),
+            ("POST", "/reset", "policies.update"),
+        )
+    },
     **{("POST", f"/v1/policies/{verb}"): [{"completions.write"}, {"policies.read"}] for verb in ("evaluate", "settle")},
     ("POST", "/v1/policies/backtest"): [{"policies.read", "analytics.view"}],
 }

@@ -246,6 +246,59 @@ def test_counters_are_listed_searched_and_set_back(world: World) -> None:
     world.call("PUT", f"{USAGE}/{world.made()['id']}/entities/{ann}/reset", status=404)
 
 
+def test_counters_tell_how_long_they_will_last(world: World) -> None:
+    made = world.made()
+    path = f"{USAGE}/{made['id']}"
+    assert made["forecast"] == {"usage_per_day": None, "exhausts_at": None}
+    world.counter(made["id"], "ann", "30", usage_per_day=Decimal("2.5"))
+    world.counter(made["id"], "bob", "30", usage_per_day=Decimal("0.5"))
+    world.counter(made["id"], "eve", "30")
+
+    def told() -> dict[str, Any]:
+        found = {one["value_key"]: one["forecast"] for one in world.call("GET", f"{path}/entities")["data"]}
+        return {key.removeprefix("metadata._user:"): forecast for key, forecast in found.items()}
+
+    assert told() == {
+        "ann": {"usage_per_day": 2.5, "exhausts_at": "2026-04-10T12:30:00.000Z"},
+        "bob": {"usage_per_day": 0.5, "exhausts_at": None},  # the month is over before
+        "eve": {"usage_per_day": None, "exhausts_at": None},
+    }
+    world.call("PUT", path, {"credit_limit": 45})
+    assert told()["ann"]["exhausts_at"] == "2026-04-08T12:30:00.000Z"
+    assert world.call("GET", path)["forecast"]["exhausts_at"] == "2026-04-08T12:30:00.000Z"
+
+
+def test_counters_of_a_rate_are_listed_searched_and_set_back(world: World) -> None:
+    made = world.made(RATE, conditions=[{"key": "metadata.team", "value": "*"}], group_by=["metadata.team", "provider"],
+                      type="tokens", unit="rph", value=100)  # fmt: skip
+    path = f"{RATE}/{made['id']}/entities"
+    assert world.call("GET", path) == {"object": "list", "total": 0, "data": []}
+    for team, tokens in (("red", 100), ("red_1", 40), ("%\x1fgreen", 7)):
+        facts = {"metadata": {"team": team}, "estimated_tokens": tokens, "provider": "openai"}
+        world.call("POST", "/v1/policies/evaluate", facts)
+    world.call("POST", "/v1/policies/evaluate", {"metadata": {"team": "red"}, "provider": "openai"}, status=429)
+    listed = world.call("GET", path)
+    assert [(one["value_key"], one["current_usage"], one["usage"], one["status"]) for one in listed["data"]] == [
+        ("metadata.team:red|provider:openai", 100, 100, "exhausted"),
+        ("metadata.team:red_1|provider:openai", 40, 40, "active"),
+        ("metadata.team:%|provider:green\x1fopenai", 7, 7, "active"),
+    ]
+    full, red, _ = listed["data"]
+    assert (full["entity_id"], full["limit_id"], full["resets_at"]) == (
+        full["id"], made["id"], "2026-04-02T13:00:00.000Z")  # fmt: skip
+    assert world.call("GET", f"{path}?status=exhausted") == {"object": "list", "total": 1, "data": [full]}
+    assert world.call("GET", f"{path}?search=red_") == {"object": "list", "total": 1, "data": [red]}
+    assert world.call("GET", f"{path}?page_size=1&current_page=1") == {"object": "list", "total": 3, "data": [red]}
+    assert world.call("PUT", f"{path}/{full['id']}/reset") == {"success": True}
+    assert world.call("POST", f"{path}/reset", {"entity_id": red["id"]}) == {"success": True}
+    assert [one["current_usage"] for one in world.call("GET", path)["data"]] == [7]
+    world.call("POST", "/v1/policies/evaluate", {"metadata": {"team": "red"}, "provider": "openai"})
+    for absent in (uuid4(), red["id"]):
+        assert world.call("PUT", f"{path}/{absent}/reset", status=404)["data"]["errorCode"] == "AB08"
+    world.call("GET", path, key=world.other, status=403)
+    world.call("GET", f"{USAGE}/{made['id']}/entities", status=404)
+
+
 def test_a_value_is_set_back_by_an_update(world: World) -> None:
     made = world.made()
     path = f"{USAGE}/{made['id']}"
