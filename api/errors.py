@@ -4,6 +4,7 @@
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
@@ -29,6 +30,10 @@ from warehouse.errors import (
 logger = logging.getLogger("api.errors")
 
 UNEXPECTED = "Something went wrong on our side. The request id names it in our logs."
+_ENUM_MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")
+"""How a member of an enumeration is told where its value is meant."""
+_UNREAD = "There was an error parsing the body"
+"""What the framework says of a body that is no text, or is nested too deeply to read."""
 NOT_PERMITTED = "You do not have enough permissions to execute this request"
 UNAUTHORISED = "Unauthorised Request"
 
@@ -257,6 +262,8 @@ def _http_error(request: Request, error: Exception) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request failed", exc_info=error)
         return answer(UNEXPECTED, Code.INTERNAL, status=status)
+    if failure.detail == _UNREAD:
+        return answer("Invalid request. The body cannot be read: it is not UTF-8, or nested too deeply.", Code.INVALID)
     return answer(str(failure.detail), _CODE_OF_STATUS.get(status, Code.INVALID), status=status, headers=headers)
 
 
@@ -267,14 +274,26 @@ def _validation_error(_request: Request, error: Exception) -> Response:
 
 def describe(problems: Sequence[Any]) -> str:
     """Pydantic's problems as sentences: where, and what was wrong. The input itself is left out: it may be secret."""
-    sentences: list[str] = []
-    for problem in problems[:10]:
-        where = ".".join(str(part) for part in problem["loc"] if part not in {"body", "query", "path"})
-        what = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
-        sentences.append(f"{where}: {what}." if where else f"{what}.")
+    sentences = [_sentence(problem) for problem in problems[:10]]
     if len(problems) > len(sentences):
         sentences.append(f"And {len(problems) - len(sentences)} more.")
     return " ".join(sentences)
+
+
+def _sentence(problem: Any) -> str:
+    kind, place = problem["type"], tuple(problem["loc"])
+    if kind == "json_invalid":
+        return f"The body is not JSON: {problem['ctx']['error']}, at character {place[-1]}."
+    if place == ("body",):
+        if kind == "missing":
+            return "A body is required."
+        if isinstance(problem.get("input"), bytes):
+            return "The body must be JSON and its Content-Type must say so: application/json."
+        if kind == "model_attributes_type":
+            return "The body must be a JSON object."
+    where = ".".join(str(part) for part in place if part not in {"body", "query", "path"})
+    what = _ENUM_MEMBER.sub(r"\1", str(problem["msg"]).removeprefix("Value error, ").rstrip("."))
+    return f"{where}: {what}." if where else f"{what}."
 
 
 def _integrity_error(_request: Request, error: Exception) -> Response:

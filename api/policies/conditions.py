@@ -37,6 +37,8 @@ def parse_group_by(value: object, target: str | None) -> list[str]:
     keys: list[str] = []
     for index, item in enumerate(_listed(value, "group_by", MOST_GROUPS)):
         name = f"group_by[{index}]"
+        if not isinstance(item, str | dict):
+            raise InvalidRequest(f"{name}: must be the name of a key")
         named = item if isinstance(item, str) else _object(item, name).get("key")
         key = _key(named, name, target)
         if key in keys:
@@ -59,7 +61,7 @@ def _condition(value: object, name: str, target: str | None) -> Json:
     if isinstance(operator, str) and operator.lower() in _IS_NOT and excluded is None:
         wanted, excluded = ANYTHING, wanted
     elif operator is not None and (not isinstance(operator, str) or operator.lower() not in _IS | _IS_NOT):
-        raise InvalidRequest(f"{name}.operator: is not one of is, is_not")
+        raise InvalidRequest(f"{name}.operator: must be is or is_not")
     stored: Json = {"key": key, "value": _values(wanted, f"{name}.value")}
     if excluded is not None and excluded != []:
         stored["excludes"] = _values(excluded, f"{name}.excludes")
@@ -76,7 +78,8 @@ def _key(value: object, name: str, target: str | None) -> str:
     is_metadata = key.startswith(METADATA) and len(key) > len(METADATA)
     if not is_metadata and key not in allowed:
         names = ", ".join((*allowed, f"{METADATA}<name>"))
-        raise InvalidRequest(f"{name}.key: {ascii(value)[:80]} is not one of {names}")
+        given = "is missing; it must be" if value is None else f"{ascii(value)[:80]} is not"
+        raise InvalidRequest(f"{name}.key: {given} one of {names}")
     return _text(key, f"{name}.key")
 
 

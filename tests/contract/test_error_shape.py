@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 import pytest
 from fastapi import FastAPI, Request
@@ -105,11 +106,41 @@ def test_a_body_that_does_not_fit_its_schema_says_where() -> None:
     assert code == "AB01"
     assert message.startswith("Invalid request. password: ")
     assert SECRET not in message
-    code, message = assert_shape(
-        client.post("/", content=b'{"password":', headers={"content-type": "application/json"}).json()
-    )
-    assert code == "AB01"
-    assert "JSON" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "type_", "says"),
+    [
+        (b"", "application/json", "A body is required."),
+        (b"[]", "application/json", "The body must be a JSON object."),
+        (b"null", "application/json", "The body must be a JSON object."),
+        (b'{"number": 1}', "application/x-www-form-urlencoded", "its Content-Type must say so: application/json."),
+        (b'{"number":', "application/json", "The body is not JSON: Expecting value, at character 10."),
+        (b"\xff", "application/json", "The body cannot be read: it is not UTF-8, or nested too deeply."),
+        (b"[" * 100_000, "application/json", "The body cannot be read: it is not UTF-8, or nested too deeply."),
+        (b'{"number": "x"}', "application/json", "number: Input should be a valid integer"),
+        (b'{"number": 1, "unit": "s"}', "application/json", "unit: Input should be 'min' or 'hour'."),
+    ],
+)
+def test_a_body_that_cannot_be_understood_says_what_it_must_be(content: bytes, type_: str, says: str) -> None:
+    class Unit(StrEnum):
+        MINUTE, HOUR = "min", "hour"
+
+    class Wanted(BaseModel):
+        number: int
+        unit: Literal[Unit.MINUTE, Unit.HOUR] = Unit.MINUTE
+
+    app = FastAPI(openapi_url=None)
+    errors.install(app)
+
+    @app.post("/")
+    def take(body: Wanted) -> None: ...
+
+    answer = TestClient(app).post("/", content=content, headers={"content-type": type_})
+    code, message = assert_shape(answer.json())
+    assert (answer.status_code, code) == (400, "AB01")
+    assert message.startswith("Invalid request. ")
+    assert says in message
 
 
 @pytest.fixture(scope="module")

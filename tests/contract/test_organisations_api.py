@@ -171,7 +171,7 @@ def test_three_states(client: TestClient) -> None:
         ({"auth_settings": {"jwks_url": "https://example.com/k", "jwks": {"keys": []}}}, "not both"),
         ({"auth_settings": {"jwks": {"keys": []}}}, "auth_settings.jwks"),
         ({"auth_settings": {"issuer": "x"}}, "unknown field 'issuer'"),
-        ([], "valid dictionary"),
+        ([], "must be a JSON object"),
         ({"name": "Kept back", "settings": {"debug_log": 2}}, "settings.debug_log"),
     ],
 )
