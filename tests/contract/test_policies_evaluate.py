@@ -12,6 +12,9 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from api.limits.schemas import parse_usage_limits
+from api.limits.service import Entity
+from api.limits.service import write as write_limits
 from api.permissions import KeyKind
 from api.policies import refresh
 from tests.factories import rows
@@ -310,6 +313,24 @@ def test_limits_of_key_workspace_and_their_rates(world: World) -> None:
     # An organisation's gateway asks for the key, whose workspace it need not name.
     assert world.ask(key=admin, api_key_id=made["id"]).status_code == 429
     assert world.ask(key=admin, workspace_id=place.slug).status_code == 200
+
+
+def test_a_budget_of_two_virtual_keys_counts_once_for_who_names_both(world: World) -> None:
+    parts = world.client.app.state.services  # type: ignore[attr-defined]
+    here = world.here.first
+    shared = Entity(
+        "integration_workspace", "shared", here.organisation_id, here.workspace_id, "Shared", ("one", "two")
+    )
+    wanted = parse_usage_limits([{"credit_limit": 10}], shape="array", now=world.clock[0])
+    with parts.database.transaction() as session:
+        write_limits(session, shared, wanted, world.clock[0])
+    facts = {"virtual_key": "one", "provider": "two", "estimated_cost": 6}
+    found = world.allowed(**facts, reserve=True, reserve_s=60)
+    assert [limit["entity_name"] for limit in found["limits"] if limit["entity_id"] == "shared"] == ["Shared"]
+    refused = world.refused(412, **facts).json()["limit"]
+    assert (refused["reserved"], refused["remaining"]) == (6, 4)
+    world.later(seconds=61)
+    world.allowed(**facts)  # what is over is given back, once
 
 
 def test_nobody_asks_about_another_place(world: World) -> None:
