@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
 from api.alerts.outbox import enqueue
@@ -24,6 +24,7 @@ from api.workspaces.rows import Workspace
 from warehouse.engines.base import Engine
 from warehouse.query.usage import Kind, Meter, Used, count
 
+_LIMITS = cast("Table", Limit.__table__)
 _CENTS_PER_USD = 100
 _KINDS: Mapping[str, Kind] = {
     "api_key": Kind.API_KEY,
@@ -65,6 +66,14 @@ class Counted:
     per_day: Decimal | None
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What was counted of limits: those of which anything changed, and the others."""
+
+    news: Sequence[Counted]
+    same: Sequence[Counted]
+
+
 def read(session: Session, organisation_id: str | None = None) -> list[tuple[Limit, str | None]]:
     """The limits, each with the slug of its workspace."""
     query = (
@@ -78,21 +87,33 @@ def read(session: Session, organisation_id: str | None = None) -> list[tuple[Lim
     return [(limit, slug) for limit, slug in session.execute(query)]
 
 
-def changes_of(limits: Sequence[tuple[Limit, str | None]], engine: Engine, now: datetime) -> tuple[int, list[Counted]]:
-    """How many limits there are, and what is to be written of those of which anything changed; asks the warehouse.
-
-    Raises: WarehouseError.
-    """
+def counted(limits: Sequence[tuple[Limit, str | None]], engine: Engine, now: datetime) -> Count:
+    """What was used of the limits; asks the warehouse. Raises: WarehouseError."""
     meters = [meter for limit, slug in limits if (meter := _meter(limit, slug, now)) is not None]
     used = count(engine, meters, now)
     since = {meter.id: meter.since for meter in meters}
-    changes: list[Counted] = []
+    news: list[Counted] = []
+    same: list[Counted] = []
     for limit, _ in limits:
         from_ = since.get(limit.id, limit.period_started_at)
         found = _counted(limit, from_, used.get(limit.id, _NOTHING))
-        if _is_news(limit, found, now):
-            changes.append(found)
-    return len(limits), changes
+        (news if _is_news(limit, found, now) else same).append(found)
+    return Count(news, same)
+
+
+def mark_counted(session: Session, same: Sequence[Counted], now: datetime) -> None:
+    """Write down that these limits were counted, of which nothing changed: whoever awaits a count sees that it was.
+
+    Not of those whose period somebody changed meanwhile.
+    """
+    began, connection = to_millisecond(now), session.connection()
+    for start in range(0, len(same), IDS_AT_ONCE):
+        since = {one.limit_id: one.since for one in same[start : start + IDS_AT_ONCE]}
+        rows = select(_LIMITS.c.id, _LIMITS.c.period_started_at).where(_LIMITS.c.id.in_(since)).order_by(_LIMITS.c.id)
+        ids = [id_ for id_, at in connection.execute(rows.with_for_update()) if since[id_] == at]
+        connection.execute(
+            update(_LIMITS).where(_LIMITS.c.id.in_(ids), _LIMITS.c.counted_at < began).values(counted_at=began)
+        )
 
 
 def apply(session: Session, changes: Sequence[Counted], now: datetime) -> Refreshed:

@@ -3,14 +3,14 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 
 from api.background import Background
 from api.db import Database
-from api.limits.counting import Counted, Refreshed, apply, changes_of, read
+from api.limits.counting import Counted, Refreshed, apply, counted, mark_counted, read
 from api.limits.restarting import BATCH, Restart, restart_due, with_due_limits
 from api.policies import refresh as policies
 from api.policies.snapshots import counting
@@ -35,18 +35,24 @@ def refresh_all(database: Database, engine: Engine, now: datetime, organisation_
         limits = read(session, organisation_id)
         session.expunge_all()
     try:
-        total, changes = changes_of(limits, engine, now)
+        found = counted(limits, engine, now)
     except WarehouseError:
         restart_all(database, now)
         raise
-    done = Refreshed(limits=total)
-    by_organisation: defaultdict[str, list[Counted]] = defaultdict(list)
-    for change in changes:
-        by_organisation[change.organisation_id].append(change)
-    for owner, some in sorted(by_organisation.items()):
+    done = Refreshed(limits=len(limits))
+    news, same = _by_organisation(found.news), _by_organisation(found.same)
+    for owner in sorted(news.keys() | same.keys()):
         with database.transaction(organisation_id=owner) as session:
-            done += apply(session, some, now)
+            done += apply(session, news[owner], now)
+            mark_counted(session, same[owner], now)
     return done
+
+
+def _by_organisation(found: Sequence[Counted]) -> defaultdict[str, list[Counted]]:
+    by_organisation: defaultdict[str, list[Counted]] = defaultdict(list)
+    for one in found:
+        by_organisation[one.organisation_id].append(one)
+    return by_organisation
 
 
 def restart_all(database: Database, now: datetime) -> list[Restart]:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from api.limits import upkeep as limit_upkeep
 from api.limits.schemas import parse_usage_limits
 from api.limits.service import Entity
 from api.limits.service import write as write_limits
@@ -246,6 +247,31 @@ def test_what_is_reserved_is_held_until_its_row_is_counted(world: World) -> None
     limit = world.allowed(**facts, estimated_cost=7.5)["limits"][0]
     assert limit["current_usage"] == 2.5
     world.refused(412, **facts, estimated_cost=7.6)
+
+
+def test_what_is_reserved_of_a_limit_ends_though_the_next_count_finds_nothing_new(world: World) -> None:
+    gate = world.client.app.state.services.policies  # type: ignore[attr-defined]
+    parts = world.client.app.state.services  # type: ignore[attr-defined]
+    place = world.here.workspace(f"Reserved {world.case()}")
+    limits = {"usage_limits": [{"type": "cost", "credit_limit": 10}]}
+    made = world.client.put(f"/v1/admin/workspaces/{place.id}", headers=auth(world.here.admin_key), json=limits)
+    assert made.status_code == 200
+    key = world.here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=place.id)
+    world.later(seconds=1)
+    reserved = world.ask(key=key, estimated_cost=4, reserve=True, log_id="limited-1").json()["reservation_id"]
+    world.client.post("/v1/policies/settle", json={"reservation_id": reserved, "cost": 4}, headers=auth(key))
+    world.spend("limited-1", "4", "limited", workspace_slug=place.slug)
+    world.later(seconds=1)
+    limit_upkeep.refresh_all(parts.database, parts.engine, world.clock[0])
+    gate.snapshots.look()
+    world.later(seconds=1)
+    gate.end_counted()  # the row is found after it was counted
+    assert world.ask(key=key, estimated_cost=6).status_code == 412
+    world.later(seconds=1)
+    assert limit_upkeep.refresh_all(parts.database, parts.engine, world.clock[0]).changed == 0
+    gate.end_counted()
+    world.later(seconds=4)
+    assert world.ask(key=key, estimated_cost=6).status_code == 200
 
 
 def test_a_reservation_ends_by_itself_or_with_nothing_used(world: World) -> None:

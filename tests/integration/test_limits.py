@@ -12,7 +12,7 @@ from sqlalchemy import delete
 from sqlglot import exp
 
 from api.alerts.rows import Alert
-from api.limits import service
+from api.limits import counting, service
 from api.limits.counting import Refreshed
 from api.limits.rendering import exhausts_at
 from api.limits.restarting import Schedule, restart_due
@@ -76,13 +76,28 @@ class TestWhatCounts:
         found = {entity: world.usage(entity) for entity in (key, world.workspace.id, "vk-1", "in-1")}
         assert found == {key: Decimal("1.5"), world.workspace.id: Decimal("7.5"), "vk-1": 7, "in-1": Decimal("3.5")}
 
-    def test_a_count_that_finds_nothing_new_writes_nothing(self, world: World) -> None:
+    def test_a_count_that_finds_nothing_new_writes_only_that_it_was(self, world: World) -> None:
         key = world.limited_key()
         world.spend("1", NOW + HOUR, api_key_id=key)
         assert world.count(NOW + 2 * HOUR).changed == 1
-        before = world.limits(key)[0].counted_at
         assert world.count(NOW + 3 * HOUR).changed == 0
-        assert world.limits(key)[0].counted_at == before
+        [limit] = world.limits(key)
+        assert (limit.last_updated_at, limit.counted_at) == (NOW + 2 * HOUR, NOW + 3 * HOUR)
+        world.count(NOW + HOUR)  # who began earlier comes last
+        assert world.limits(key)[0].counted_at == NOW + 3 * HOUR
+
+    def test_whose_period_was_changed_meanwhile_was_not_counted(self, world: World) -> None:
+        key = world.limited_key()
+        world.count(NOW + HOUR)
+        database = world.here.database
+        with database.transaction(writes=False) as session:
+            found = counting.counted(counting.read(session), world.engine, NOW + 3 * HOUR)
+        assert [one.since for one in found.same] == [NOW]
+        with database.transaction() as session:
+            service.reset_usage(session, world.entity("api_key", key), NOW + 2 * HOUR)
+        with database.transaction() as session:
+            counting.mark_counted(session, found.same, NOW + 3 * HOUR)
+        assert world.limits(key)[0].counted_at == NOW + 2 * HOUR
 
     def test_fractions_of_a_cent_are_exact(self, world: World) -> None:
         key = world.limited_key()

@@ -22,7 +22,7 @@ from api.alerts import signing
 from api.alerts.rows import Alert, Message
 from api.api_keys import service as api_keys
 from api.limits import service
-from api.limits.counting import apply, changes_of, read
+from api.limits.counting import apply, counted, read
 from api.limits.rows import Limit
 from api.limits.service import Entity
 from api.limits.upkeep import refresh_all, restart_all
@@ -224,8 +224,7 @@ class Quarter:
         """Somebody counts and dies before the commit; or the whole process starts anew."""
         if self.random.random() < 0.5:
             with suppress(Crash), self.here.database.transaction() as session:
-                _, changes = changes_of(read(session), self.engine, self.now)
-                apply(session, changes, self.now)
+                apply(session, counted(read(session), self.engine, self.now).news, self.now)
                 raise Crash
         else:
             self.engine.close()
