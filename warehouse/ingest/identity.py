@@ -31,6 +31,7 @@ def with_made_ids(frame: pl.DataFrame, chunk: Chunk) -> pl.DataFrame:
 def batch_id(dataset: str, ids: pl.Series, instants: pl.Series) -> str:
     """What names a batch: a hash of its dataset, its rows' ids and their instants, in order."""
     digest = hashlib.blake2b(dataset.encode(), digest_size=16)
-    digest.update("\n".join(ids.to_list()).encode())
+    # Joined where the texts are, not as Python's: half the time, and other threads go on meanwhile.
+    digest.update(ids.str.join("\n").cast(pl.Binary).item())
     digest.update(instants.to_physical().to_numpy().tobytes())
     return digest.hexdigest()
