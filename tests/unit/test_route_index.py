@@ -49,7 +49,18 @@ def test_every_route_is_found_as_before(routes: tuple[Gate, ...]) -> None:
     for path in {word + tail for word in words for tail in tails} | {"", "/", "//", "/v1", "nonsense"}:
         for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
             scope = {"type": "http", "method": method, "path": path, "headers": [], "root_path": ""}
-            assert by_index(index, scope) == by_trying(routes, scope), (method, path)
+            match, route = by_trying(routes, scope)
+            assert by_index(index, scope) == (match, route), (method, path)
+            wanted = route if match is Match.FULL and route is not None and route.is_direct else None
+            assert index.direct(scope) is wanted, (method, path)
+            if wanted is not None:
+                _, child = wanted.matches(scope)
+                assert (scope["route"], scope["path_params"]) == (wanted, child["path_params"])
+
+
+def test_most_routes_are_direct(routes: list[Gate]) -> None:
+    assert sum(route.is_direct for route in routes) > len(routes) / 2
+    assert next(route for route in routes if route.path == "/v1/policies/evaluate").is_direct
 
 
 def test_few_routes_are_tried(routes: tuple[Gate, ...]) -> None:
