@@ -20,11 +20,15 @@ from warehouse.engines.base import Batch, Limits, Window, scan
 from warehouse.engines.duckdb import DuckDBEngine
 from warehouse.engines.turns import Turns
 from warehouse.errors import ConfigurationError, QueryTooLarge, WarehouseBusy, WarehouseError
+from warehouse.query.compile import compile_grouped
+from warehouse.query.scope import TenantScope
+from warehouse.query.spec import GroupedQuery
 from warehouse.storage.tables import arrow_schema
 
 ROWS = 300
 PATIENCE_S = 60
 NUMBERS = range(ROWS)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +163,24 @@ def test_windows_prune_files_and_filter_nothing(engine: DuckDBEngine) -> None:
     assert count(Window(noon + timedelta(days=30), None)) == 0
     assert count(second, Window()) == ROWS
     assert count(Window(), second, third) == ROWS * 2 // 3
+
+
+def test_the_time_is_not_read_of_days_that_a_question_wants_whole(engine: DuckDBEngine) -> None:
+    first = datetime(2026, 3, 1, tzinfo=UTC)
+    noon, end = first + timedelta(days=1, hours=12), first + timedelta(days=worker.DAYS, milliseconds=-1)
+    owned = [at for number, at in enumerate(instants()) if number % 5 == 1]
+
+    def bound(since: datetime, until: datetime, measure: str) -> tuple[str, exp.Select]:
+        tree = compile_grouped(GroupedQuery(TenantScope("org-1"), since, until, (), (measure,)))
+        return engine._bind(engine.lower(tree), Window(since, until), fresh=False)[0], tree
+
+    for since, until, readers, times in ((first, end, 1, 0), (first, noon, 2, 2), (noon, noon + HOUR, 1, 2)):
+        sql, tree = bound(since, until, "cost")
+        assert (sql.count("READ_PARQUET"), sql.count('"created_at"')) == (readers, times)
+        [line] = engine.query(tree, Window(since, until)).to_pylist()
+        inside = [number for number, at in zip(NUMBERS[1::5], owned, strict=True) if since <= at <= until]
+        assert line["c0"] == (sum(map(worker.cost_of, inside), Decimal(0)) if inside else None)
+    assert bound(first, noon, "last_seen")[0].count("READ_PARQUET") == 1  # the time is read anyhow
 
 
 def test_a_dataset_may_be_read_more_than_once_and_joined_under_another_name(engine: DuckDBEngine) -> None:

@@ -43,6 +43,20 @@ def scan(dataset: str, *windows: Window) -> exp.Table:
     return table
 
 
+def within_windows_of(predicate: exp.Expr) -> exp.Expr:
+    """The predicate, marked as the one that holds for exactly the rows within the windows of the scan beside it.
+
+    An engine that knows of some rows that they lie within need not try it on those.
+    """
+    predicate.meta["within windows"] = True
+    return predicate
+
+
+def predicate_of_windows(tree: exp.Expr) -> exp.Expr | None:
+    """What `within_windows_of` marked in the tree."""
+    return next((node for node in tree.walk() if node.meta.get("within windows")), None)
+
+
 def windows_of(table: exp.Table, otherwise: Window = Window()) -> tuple[Window, ...]:
     """The windows that `scan` gave this table, else the query's own; rows outside all of them are not needed."""
     return table.meta.get("windows") or (otherwise,)

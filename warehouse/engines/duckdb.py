@@ -21,6 +21,7 @@ from sqlglot import exp
 
 from warehouse.catalog.model import Dataset
 from warehouse.catalog.registry import DATASETS
+from warehouse.engines import duckdb_days
 from warehouse.engines.base import Appended, Batch, Engine, Limits, Problem, Window, windows_of
 from warehouse.engines.duckdb_answer import fault, read_answer
 from warehouse.engines.duckdb_fence import check_fenced
@@ -175,11 +176,30 @@ class DuckDBEngine(Engine):
         lists: list[list[str]] = []
         for node in list(tree.find_all(exp.Table)):
             if node.name in self._datasets and node.name not in shadowed and not node.db:
-                files, mixed = self._files(node.name, windows_of(node, window), fresh=fresh)
-                if files not in lists:
-                    lists.append(files)
-                node.replace(_read_parquet(lists.index(files) + 1, node.alias_or_name, mixed=mixed))
+                self._replace(node, windows_of(node, window), lists, fresh=fresh)
         return tree.sql(dialect=self.dialect), lists
+
+    def _replace(self, node: exp.Table, windows: tuple[Window, ...], lists: list[list[str]], *, fresh: bool) -> None:
+        """Put the files with the rows of the windows in the place of a dataset, and their names among the lists."""
+
+        def read(of: list[str], alias: str, *, mixed: bool = False) -> exp.Table:
+            if of not in lists:
+                lists.append(of)
+            return _read_parquet(lists.index(of) + 1, alias, mixed=mixed)
+
+        files, mixed = self._files(node.name, windows, fresh=fresh)
+        alias, predicate = node.alias_or_name, None
+        if not mixed and node.meta.get("windows"):
+            predicate = duckdb_days.time_predicate(node, self._datasets[node.name].time_column)
+        whole, others = duckdb_days.whole_days(files, windows) if predicate is not None else ([], files)
+        if predicate is None or not whole:
+            node.replace(read(files, alias, mixed=mixed))
+            return
+        if others:
+            node.replace(duckdb_days.apart(read(whole, "whole"), read(others, "others"), predicate.copy(), alias))
+        else:
+            node.replace(read(whole, alias))
+        predicate.replace(exp.true())
 
     def _files(self, name: str, windows: tuple[Window, ...], *, fresh: bool) -> tuple[list[str], bool]:
         """Local paths of the files to read, and whether their columns may differ."""

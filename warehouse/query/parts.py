@@ -12,7 +12,7 @@ from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.functions import call, column, named, text
 from warehouse.catalog.model import Dataset, Kind, Measure
 from warehouse.catalog.rollups import METADATA_KEY, METADATA_VALUE, Rollup
-from warehouse.engines.base import Window, scan
+from warehouse.engines.base import Window, scan, within_windows_of
 from warehouse.query import conditions
 from warehouse.query.knowledge import known_rows
 from warehouse.query.spec import MetadataDimension, Question, dimension_of
@@ -129,7 +129,8 @@ def _keyed_rows(query: Question, keys: Keys, read: Sequence[exp.Expr], windows: 
 
 def _read(query: Question, tree: exp.Select, read: Sequence[exp.Expr], windows: Sequence[Window]) -> exp.Select:
     """The tree over the question's rows within the windows; `read` is what it reads beside its keys."""
-    where = [conditions.within_windows(query.dataset.time_column, windows), *restrictions(query)]
+    within = within_windows_of(conditions.within_windows(query.dataset.time_column, windows))
+    where = [within, *restrictions(query)]
     source = _source(query, [*where, *dimension_keys(query), *read], windows)
     return tree.where(*where, copy=False).from_(source, copy=False)
 
