@@ -276,6 +276,7 @@ def test_a_key_of_the_metadata_is_kept_where_it_repeats(
 ) -> None:
     monkeypatch.setattr(rollups, "LEAST_ROWS", 2)
     monkeypatch.setattr(rollups, "MOST_KEYS", 2)
+    monkeypatch.setattr(rollups, "ROLLUP_OF", {METADATA_DAY.name: METADATA_DAY})
     ids = [str(number) for number in range(8)]
     same, rare = ["x"] * 8, ["x", "x", *"------"]
     records = [
