@@ -1,6 +1,6 @@
 """What is used of policies, out of a real warehouse: counters, periods, crossings, and what happens beside a count."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +9,7 @@ from itertools import count as numbers
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import delete, select
 
@@ -23,7 +24,7 @@ from api.principal import Principal
 from tests.factories import rows
 from tests.factories.app import NOW, Installation, installed
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.engines.base import Batch, Engine
+from warehouse.engines.base import EXPECTED, Batch, Engine
 from warehouse.engines.open import open_engine
 from warehouse.storage.migrate import migrate
 
@@ -82,6 +83,10 @@ class World:
         with self.here.database.transaction(writes=False) as session:
             found = session.scalars(select(PolicyEntity).where(PolicyEntity.policy_id == policy_id))
             return {one.value_key.removeprefix("metadata._user:"): (one.current_usage, one.status) for one in found}
+
+    def counters(self, policy_id: str) -> list[PolicyEntity]:
+        with self.here.database.transaction(writes=False) as session:
+            return list(session.scalars(select(PolicyEntity).where(PolicyEntity.policy_id == policy_id)))
 
     def row(self, policy_id: str) -> Policy:
         with self.here.database.transaction(writes=False) as session:
@@ -213,6 +218,107 @@ def test_counters_that_were_lost_are_there_again(world: World) -> None:
     refresh.refresh_all(world.here.database, world.engine, NOW + HOUR, world.caller.organisation_id)
     assert world.used(one) == before
     assert len(world.alerts(one)) == 1  # nobody is told twice
+
+
+class TestRemembered:
+    """A process that counts again and again, as a server does."""
+
+    @pytest.fixture
+    def counted(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], tuple[int, int]]:
+        """Counts; how many counters it wrote, and how often it read the rows."""
+        left, queries, query = refresh.Remembered(), list[Any](), world.engine.query
+
+        def noted(*arguments: Any) -> Any:
+            queries.append(arguments)
+            return query(*arguments)
+
+        monkeypatch.setattr(world.engine, "query", noted)
+
+        def count(now: datetime) -> tuple[int, int]:
+            queries.clear()
+            done = refresh.refresh_all(world.here.database, world.engine, now, remembered=left)
+            return done.counters, len(queries)
+
+        return count
+
+    def test_nothing_is_read_or_written_while_nothing_changes(self, world: World, counted: Any) -> None:
+        one, two = world.policy(), world.policy(type="requests")
+        world.spend((NOW, "ann", "1"))
+        assert counted(NOW + HOUR)[0] == 2
+        for hours in (2, 3):
+            assert counted(NOW + hours * HOUR) == (0, 0)
+            assert {world.row(id_).counted_at for id_ in (one, two)} == {NOW + hours * HOUR}
+        assert world.used(one) == {"ann": (Decimal(1), "active")}
+
+    def test_late_rows_and_rows_of_the_future(self, world: World, counted: Any) -> None:
+        one = world.policy()
+        world.spend((NOW, "ann", "1"), (NOW + 5 * HOUR, "ann", "2"))
+        counted(NOW + HOUR)
+        assert world.used(one) == {"ann": (Decimal(1), "active")}
+        counted(NOW + 6 * HOUR)
+        assert world.used(one) == {"ann": (Decimal(3), "active")}
+        world.spend((NOW + HOUR, "bob", "4"))
+        assert counted(NOW + 6 * HOUR)[0] == 1
+        assert world.used(one) == {"ann": (Decimal(3), "active"), "bob": (Decimal(4), "active")}
+
+    def test_rows_that_were_priced_anew(self, world: World, counted: Any) -> None:
+        one = world.policy()
+        world.spend((NOW, "ann", "1"))
+        counted(NOW + HOUR)
+        rewritten = pa.table(
+            {
+                "id": ["row-1-0"],
+                "created_at": pa.array([NOW.replace(tzinfo=None)], pa.timestamp("us")),
+                "repriced_at": pa.array([NOW.replace(tzinfo=None)], pa.timestamp("us")),
+                EXPECTED: pa.array([None], pa.timestamp("us")),
+                "cost": pa.array([Decimal(700)], pa.decimal128(18, 12)),
+            }
+        )
+        assert world.engine.rewrite(GENERATIONS, rewritten, Batch("anew")) == 1
+        assert counted(NOW + 2 * HOUR)[0] == 1
+        assert world.used(one) == {"ann": (Decimal(7), "active")}
+
+    def test_counters_that_were_set_back_or_lost_and_policies_that_changed(self, world: World, counted: Any) -> None:
+        one = world.policy()
+        world.spend((NOW, "ann", "6"), (NOW + HOUR, "ann", "2"), (NOW, "bob", "1"))
+        counted(NOW + 2 * HOUR)
+        world.change(one, NOW + HOUR, reset_usage_for_value="ann")
+        counted(NOW + 2 * HOUR)
+        assert world.used(one) == {"ann": (Decimal(2), "active"), "bob": (Decimal(1), "active")}
+        world.change(one, NOW + 3 * HOUR, credit_limit=2)
+        counted(NOW + 4 * HOUR)
+        assert world.used(one)["ann"] == (Decimal(2), "exhausted")
+        with world.here.database.transaction() as session:
+            session.execute(delete(PolicyEntity).where(PolicyEntity.value_key.like("%bob")))
+        assert counted(NOW + 4 * HOUR) == (1, 0)
+        assert world.used(one)["bob"] == (Decimal(1), "active")
+        another = world.policy(NOW + 5 * HOUR)
+        counted(NOW + 6 * HOUR)
+        assert world.used(another) == {}
+
+    def test_a_day_that_is_over(self, world: World, counted: Any) -> None:
+        """How much is used a day is the mean of whole days: it is another one tomorrow, though no row came."""
+        one = world.policy()
+        world.spend((NOW, "ann", "3"))
+        told: list[tuple[Any, ...]] = []
+        for days in (0, 1, 3, 8):
+            counted(NOW + HOUR + timedelta(days=days))
+            row, [counter] = world.row(one), world.counters(one)
+            told.append((counter.usage_per_day, row.usage_per_day, row.days_left))
+        lasts = (Decimal("2.333333"), Decimal(7), Decimal(7))
+        assert told == [(3, 3, lasts[0]), (3, 3, lasts[0]), (1, 1, lasts[1]), (None, None, None)]
+
+
+def test_nothing_is_written_as_of_before_what_was_seen(world: World) -> None:
+    """Who follows counters asks for what is as late as the latest that it knows; a count began before it is written."""
+    one = world.policy()
+    world.spend((NOW, "ann", "1"), (NOW, "bob", "1"))
+    world.refresh(NOW + HOUR)
+    world.change(one, NOW + 9 * HOUR, reset_usage_for_value="ann")
+    world.spend((NOW + HOUR, "bob", "1"))
+    world.refresh(NOW + 8 * HOUR)
+    world.change(one, NOW + 8 * HOUR, reset_usage_for_value="bob")
+    assert {counter.last_updated_at for counter in world.counters(one)} == {NOW + 9 * HOUR}
 
 
 def test_archived_policies_are_skipped(world: World) -> None:

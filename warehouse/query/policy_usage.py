@@ -88,8 +88,8 @@ class Found:
 
     @property
     def fingerprint(self) -> pl.Series:
-        """The same for the same numbers."""
-        return self.sums.hash_rows().sort()
+        """The same for the same numbers; what is used a day is another number on another day."""
+        return self.sums.with_columns(pl.lit(self.today).alias("as_of")).hash_rows().sort()
 
     def counters(self) -> dict[tuple[str, ...], Used]:
         """Values → what is used."""
