@@ -105,9 +105,9 @@ class DuckDBEngine(Engine):
         lowered = self.lower(tree)
         with self.timed(), self._turns.turn(limits.timeout_s):
             for attempt in range(_RETRIES + 1):
-                sql, lists = self._bind(lowered, window, fresh=attempt > 0)
+                sql, lists = self._bind(self.lower(tree) if attempt else lowered, window, fresh=attempt > 0)
                 try:
-                    return self._run(sql, lists, limits, page=_is_page(lowered))
+                    return self._run(sql, lists, limits, page=_is_page(tree))
                 except duckdb.IOException as error:
                     # A file of the list was compacted and swept since: the newest version has its rows elsewhere.
                     if attempt == _RETRIES or not _VANISHED.search(str(error)):
@@ -169,9 +169,8 @@ class DuckDBEngine(Engine):
                 raise FileNotFoundError(str(error)) from error
             raise WarehouseError(f"the lake cannot be read: {error}") from error
 
-    def _bind(self, lowered: exp.Query, window: Window, *, fresh: bool) -> tuple[str, list[list[str]]]:
-        """The SQL text, every dataset read from a list of files, and those lists as its parameters."""
-        tree = lowered.copy()
+    def _bind(self, tree: exp.Query, window: Window, *, fresh: bool) -> tuple[str, list[list[str]]]:
+        """The SQL text of a lowered tree, which is changed: every dataset read from a list of files, its parameter."""
         shadowed = {cte.alias for cte in tree.find_all(exp.CTE)}
         lists: list[list[str]] = []
         for node in list(tree.find_all(exp.Table)):
