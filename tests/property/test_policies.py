@@ -175,6 +175,27 @@ def test_one_scan_counts_for_all_policies_as_plain_python_does(engine: Engine, m
     holds()
 
 
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_many_policies_that_differ_in_one_condition_and_their_starts(engine: Engine, data: st.DataObject) -> None:
+    """They are counted together, out of cells between more starts than are told apart by comparing."""
+    key = data.draw(st.sampled_from(["api_key", "virtual_key", "metadata._user", "metadata.team"]))
+    base = data.draw(countings())
+    kept = tuple(term for term in base.selection.terms if term.key != key)[:1]
+    random = data.draw(st.randoms(use_true_random=False))
+    policies: list[Counting] = []
+    for number in range(80):
+        values = tuple(random.choices(VALUES[key], k=2))
+        terms = (*kept, Term(key, values))
+        start = rows.FIRST_DAY + timedelta(milliseconds=random.randrange(rows.DAYS * 86_400_000))
+        slug = random.choice(rows.WORKSPACES[:3]) if base.workspace_slug else None
+        selection = replace(base.selection, terms=terms)
+        policies.append(replace(base, id=str(number), selection=selection, starts_at=start, workspace_slug=slug))
+    found = read(engine, ORGANISATION, policies, LAST, WORKSPACE_IDS).count(policies)
+    for policy, one in zip(policies, found, strict=True):
+        assert one.counters() == expected(policy, LAST)
+
+
 def test_what_is_kept_of_days_changes_no_number(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Rows come late and out of order, the clock goes on and back, policies come, change and go."""
     parts = [TABLE.take(list(range(start, TABLE.num_rows, 4))) for start in range(4)]
