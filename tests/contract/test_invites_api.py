@@ -1,7 +1,7 @@
 """Invites over HTTP: shapes, filters, one use of a token, mails."""
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
 
-from api.alerts.rows import Message
 from api.api_keys.rows import ApiKey
 from api.api_keys.service import hash_of
 from api.invites.rows import Invite
@@ -336,72 +334,3 @@ class TestPage:
         assert "is a member of the organisation already" in page.text
         assert tenant.get(f"{INVITES}/{told['id']}")["status"] == "pending"
         assert tenant.client.get("/invite/absent").status_code == 404
-
-
-class TestMails:
-    def test_the_person_gets_the_link(self, tenant: Tenant, app: tuple[Installation, TestClient, Post]) -> None:
-        post = app[2]
-        emptied(app)
-        told = invited(tenant)
-        post.wait_for(1)
-        again = tenant.call("POST", f"{INVITES}/{told['id']}/resend").json()
-        post.wait_for(2)
-        for (message, recipients), link in zip(post.mails, (told["invite_link"], again["inviteLink"]), strict=True):
-            assert recipients == [told["email"]]
-            plain = message.get_body(("plain",))
-            assert plain is not None
-            assert link in plain.get_content()
-            assert message["Subject"] == f"Tenant {tenant.number} invites you to Tenant {tenant.number}"
-
-    def test_a_link_that_works_no_more_does_not_leave(
-        self, tenant: Tenant, app: tuple[Installation, TestClient, Post]
-    ) -> None:
-        here, _, post = app
-        emptied(app)
-        post.refuse += ["451 later"]
-
-        def tried() -> list[str]:
-            with here.database.transaction(writes=False) as session:
-                query = select(Message.status).where(Message.recipient == told["email"], Message.lease.is_(None))
-                return sorted(session.scalars(query.where(Message.attempts > 0)))
-
-        told = invited(tenant)
-        until(post, lambda: tried() == ["waiting"])
-        again = tenant.call("POST", f"{INVITES}/{told['id']}/resend").json()
-        until(post, lambda: tried() == ["sent", "skipped"])
-        [(message, _)] = post.mails
-        plain = message.get_body(("plain",))
-        assert plain is not None
-        assert again["inviteLink"] in plain.get_content()
-
-    def test_who_is_refused_gets_none(self, tenant: Tenant, app: tuple[Installation, TestClient, Post]) -> None:
-        emptied(app)
-        member = tenant.member("in")
-        assert tenant.call("POST", INVITES, {"email": tenant.email("in"), "role": "member"}).status_code == 409
-        assert tenant.get(f"/v1/admin/users/{member}")["id"] == member
-        invited(tenant, "out")
-        app[2].wait_for(1)
-        assert [recipients for _, recipients in app[2].mails] == [[tenant.email("out")]]
-
-
-def emptied(app: tuple[Installation, TestClient, Post]) -> None:
-    """Wait until earlier tests' mails have left, and forget them. Some were posted by a clock that was ahead."""
-    here, _, post = app
-
-    def none_waits() -> bool:
-        with here.database.transaction(writes=False) as session:
-            return not session.scalar(select(func.count()).where(Message.status == "waiting"))
-
-    CLOCK.now = NOW + timedelta(days=3650)
-    until(post, none_waits)
-    CLOCK.now = NOW
-    post.mails.clear()
-
-
-def until(post: Post, check: Callable[[], bool]) -> None:
-    """Look again whenever a mail came, and now and then."""
-    deadline = monotonic() + PATIENCE_S
-    while not check():
-        assert monotonic() < deadline
-        post.arrived.wait(0.02)
-        post.arrived.clear()
