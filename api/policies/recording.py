@@ -151,7 +151,7 @@ class _Writing:
             self.resets.append(row.id)
         row.counted_at = self.now
         row.usage_per_day, row.days_left = _forecast(rule, found)
-        told = _Told(row, rule, self.crossings)
+        told = _Told(row, rule, _floor(rule), self.crossings)
         starts = {hash_: at for at, hashes in plan.later.items() for hash_ in hashes}
         for old in known:
             self._counter(told, found, old, starts.get(old.hash, plan.starts_at))
@@ -193,7 +193,10 @@ class _Writing:
         self._changed.append({**line, **self._kept(after, status)})
 
     def _made(self, told: "_Told", hash_: str, values: Values, used: Used, start: datetime) -> dict[str, Any]:
-        after = told.counted(State(), used.amount or NOTHING, values, start)
+        usage = used.amount or NOTHING
+        is_quiet = usage < told.floor
+        after = _UNTOLD if is_quiet else told.counted(_UNTOLD, usage, values, start)
+        status = ACTIVE if is_quiet else status_of(told.rule, after)
         return {
             "id": new_id(),
             "organisation_id": told.row.organisation_id,
@@ -201,12 +204,12 @@ class _Writing:
             "value_key": value_key(told.row.group_by, values),
             "group_values": orjson.dumps(values).decode(),
             "values_hash": hash_,
-            "current_usage": _number(after.usage),
+            "current_usage": _number(usage),
             "usage_per_day": _number(used.per_day),
             "counts_from": _instant(start),
             "last_reset_at": None,
             "created_at": _instant(self.now),
-            **self._kept(after, status_of(told.rule, after)),
+            **self._kept(after, status),
         }
 
     def _kept(self, state: State, status: str) -> dict[str, Any]:
@@ -219,7 +222,7 @@ class _Writing:
         }
 
 
-_NOTHING = Used(None, None)
+_NOTHING, _UNTOLD = Used(None, None), State()
 
 
 def _number(value: Decimal | None) -> str | None:
@@ -239,13 +242,9 @@ class _Told:
 
     row: Policy
     rule: Rule
+    floor: Decimal
+    """Usage below it crosses nothing."""
     crossings: list[Crossing]
-
-    @property
-    def floor(self) -> Decimal:
-        """Usage below it crosses nothing."""
-        rule = self.rule
-        return rule.credit_limit if rule.alert_threshold is None else min(rule.credit_limit, rule.alert_threshold)
 
     def counted(self, state: State, usage: Decimal, values: Values, start: datetime) -> State:
         """The state of a counter with this usage."""
@@ -273,6 +272,10 @@ class _Told:
             period_started_at=start,
             alert_round=state.alert_round,
         )
+
+
+def _floor(rule: Rule) -> Decimal:
+    return rule.credit_limit if rule.alert_threshold is None else min(rule.credit_limit, rule.alert_threshold)
 
 
 def _forecast(rule: Rule, found: Counted) -> tuple[Decimal | None, Decimal | None]:
