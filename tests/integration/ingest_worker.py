@@ -114,6 +114,8 @@ POINTS: dict[str, tuple[Any, str, bool, Callable[..., bool] | None]] = {
     "after the change": (DuckDBEngine, "rewrite", True, None),
 }
 
+POINTS_OF_A_LOAD = tuple(point for point in POINTS if not point.endswith("deleted") and "change" not in point)
+
 
 def killed_at(folder: Path, point: str, at: int, target: Callable[[Path], object]) -> None:
     """Run `target` until the `at`-th time that it comes to `point`, and die there."""
