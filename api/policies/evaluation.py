@@ -157,18 +157,18 @@ def _tick(rate: Rate, estimate: Estimate, now_ms: int) -> Tick:
 
 
 def _budget(budget: Budget, room: int, held: int) -> dict[str, Any]:
-    measure = budget.measure
+    shown = _usd if budget.measure == "cost" else int
     return {
         "kind": USAGE,
         "entity_type": budget.entity_type,
         "entity_id": budget.entity_id,
         "entity_name": budget.name,
         "value_key": budget.value_key,
-        "type": measure,
-        "credit_limit": _shown(budget.limit, measure),
-        "current_usage": _shown(budget.limit - room, measure),
-        "reserved": _shown(held, measure),
-        "remaining": _shown(max(0, room - held), measure),
+        "type": budget.measure,
+        "credit_limit": shown(budget.limit),
+        "current_usage": shown(budget.limit - room),
+        "reserved": shown(held),
+        "remaining": shown(max(0, room - held)),
         "resets_at": None if budget.resets_at is None else _instant(budget.resets_at),
     }
 
@@ -192,12 +192,11 @@ _instant = lru_cache(instant)
 """Many requests tell the same few instants."""
 
 
-def _shown(units: int, measure: str) -> int | float:
-    """As JSON has it: whole dollars without `.0`."""
-    if measure != "cost":
-        return units
-    whole, rest = divmod(units, MICRO_OF_USD)
-    return units / MICRO_OF_USD if rest else whole
+@lru_cache(maxsize=4096)
+def _usd(micro: int) -> int | float:
+    """Dollars as JSON has them: whole ones without `.0`."""
+    whole, rest = divmod(micro, MICRO_OF_USD)
+    return micro / MICRO_OF_USD if rest else whole
 
 
 def _ms(moment: datetime) -> int:

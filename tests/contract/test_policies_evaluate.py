@@ -350,6 +350,7 @@ def test_a_budget_of_two_virtual_keys_counts_once_for_who_names_both(world: Worl
     wanted = parse_usage_limits([{"credit_limit": 10}], shape="array", now=world.clock[0])
     with parts.database.transaction() as session:
         write_limits(session, shared, wanted, world.clock[0])
+    parts.policies.snapshots.look()
     facts = {"virtual_key": "one", "provider": "two", "estimated_cost": 6}
     found = world.allowed(**facts, reserve=True, reserve_s=60)
     assert [limit["entity_name"] for limit in found["limits"] if limit["entity_id"] == "shared"] == ["Shared"]
