@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.types import Message
 
 from api.audit import Recorded, Trail, recorded
@@ -44,6 +45,15 @@ FRONTEND = "/albus"
 ATTEMPTS = 3
 """Of one request whose transaction the database undoes for another's."""
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class _Rest(PathConvertor):
+    """The rest of a path, whatever it holds: the framework's own ends at a line break."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("path", _Rest())
 
 Handler = Callable[..., Any]
 

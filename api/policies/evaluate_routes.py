@@ -97,6 +97,7 @@ async def settle(wanted: Settlement, caller: Caller, parts: Parts) -> Success:
     operation_id="backtest_policy",
     summary="What would a policy have stopped?",
     response_model=BacktestAnswer,
+    responses={404: {"model": ErrorAnswer, "description": "AB08: there is no such policy."}},
 )
 def try_policy(wanted: BacktestRequest, caller: Caller, session: Db, parts: Parts, now: Now) -> BacktestAnswer:
     """A policy over past rows: who would have been stopped, since when, and what that would have saved."""

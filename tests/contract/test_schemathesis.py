@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, reject, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -124,6 +124,8 @@ def test_every_answer_is_a_documented_one(world: World, label: str, mode: Genera
     def check(case: Any, random: Any) -> None:
         if mode is GenerationMode.POSITIVE:
             sensible(random, world, case)
+        elif "" in (case.query or {}).values():
+            reject()  # clients send blanks for what they leave out, and mean nothing by them
         headers = auth(random.choice(world.keys))
         answer = case.call(headers=headers)
         case.validate_response(answer, headers=headers, excluded_checks=[positive_data_acceptance])

@@ -67,3 +67,9 @@ def test_few_routes_are_tried(routes: tuple[Gate, ...]) -> None:
     index = RouteIndex(routes)
     assert max(len(index.candidates(route.path)) for route in routes) <= 12
     assert tuple(served([index])) == routes
+
+
+def test_the_rest_of_a_path_may_hold_a_line_break(routes: tuple[Gate, ...]) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/odd/a/b\nc\n", "headers": [], "root_path": ""}
+    match, child = RouteIndex(routes).matches(scope)
+    assert (match, child["path_params"]) == (Match.FULL, {"rest": "a/b\nc\n"})
