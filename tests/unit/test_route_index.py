@@ -70,6 +70,6 @@ def test_few_routes_are_tried(routes: tuple[Gate, ...]) -> None:
 
 
 def test_the_rest_of_a_path_may_hold_a_line_break(routes: tuple[Gate, ...]) -> None:
-    scope = {"type": "http", "method": "GET", "path": "/odd/a/b\nc\n", "headers": [], "root_path": ""}
+    scope = {"type": "http", "method": "GET", "path": "/v1/odd/a/b\nc\n", "headers": [], "root_path": ""}
     match, child = RouteIndex(routes).matches(scope)
     assert (match, child["path_params"]) == (Match.FULL, {"rest": "a/b\nc\n"})
