@@ -45,7 +45,7 @@ REQUEST = (
     Column("retry_success_count", _INT, "Retry that succeeded; 0 for none, -1 when all failed."),
     Column("mode", _TEXT, "Routing: single, fallback or loadbalance."),
     Column("last_used_option_index", _INT, "Index of the routing target that answered."),
-    Column("trace_id", _TEXT, "Trace of the request.", distinct=True),
+    Column("trace_id", _TEXT, "Trace of the request.", distinct=True, looked_up=True),
     Column("span_id", _TEXT, "Span of the request.", distinct=True),
     Column("parent_span_id", _TEXT, "Parent of the span; empty for a root.", distinct=True),
     Column("span_name", _TEXT, "Name of the span."),

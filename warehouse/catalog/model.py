@@ -77,6 +77,8 @@ class Column:
     """The schema version that added it (see `warehouse/storage/migrations`)."""
     distinct: bool = False
     """Whether nearly every row has a text of its own, so that a list of all texts would make a file no smaller."""
+    looked_up: bool = False
+    """Whether questions look every row up by it in another dataset, so that reading it must be quick."""
 
     def __post_init__(self) -> None:
         if not _COLUMN_NAME.fullmatch(self.name):

@@ -38,16 +38,18 @@ def _encodings(dataset: Dataset, schema: pa.Schema) -> dict[str, Any]:
 
     Differences of whole numbers are packed to their bits: as small as a dictionary under zstd, for amounts and
     instants smaller, and read in half the time. What else repeats has a dictionary; ids have none, as each is new:
-    with their lengths apart they take a sixth less room and are read in half the time. Text has bounds where rows are
-    sorted by it, and ids, which may grow with time: else nearly every row group spans all values, and comparing them
-    is an eighth of the work.
+    with their lengths apart they take a sixth less room and are read in half the time. What every row is looked up by
+    is read in six tenths of that without zstd, which finds nothing but that it is hexadecimal, for twice the room. Text
+    has bounds where rows are sorted by it, and ids, which may grow with time: else nearly every row group spans all
+    values, and comparing them is an eighth of the work.
     """
     packed = [field.name for field in schema if _is_amount(dataset, field)]
     apart = [field.name for field in schema if _is_distinct(dataset, field.name)]
     others = [field for field in schema if field.name not in packed]
+    quick = [*packed, *(field.name for field in schema if _is_looked_up(dataset, field.name))]
     bounded = {*dataset.sort_by, dataset.id_column}
     return {
-        "compression": dict.fromkeys(packed, "lz4") | {_leaf(field): "zstd" for field in others},
+        "compression": {_leaf(field): "lz4" if field.name in quick else "zstd" for field in schema},
         "use_dictionary": [_leaf(field) for field in others if field.name not in apart],
         "column_encoding": dict.fromkeys(packed, "DELTA_BINARY_PACKED")
         | dict.fromkeys(apart, "DELTA_LENGTH_BYTE_ARRAY"),
@@ -66,6 +68,10 @@ def _is_amount(dataset: Dataset, field: pa.Field) -> bool:
 
 def _is_distinct(dataset: Dataset, name: str) -> bool:
     return name == dataset.id_column or (dataset.has_column(name) and dataset.column(name).distinct)
+
+
+def _is_looked_up(dataset: Dataset, name: str) -> bool:
+    return dataset.has_column(name) and dataset.column(name).looked_up
 
 
 def _is_text(field: pa.Field) -> bool:
