@@ -135,5 +135,6 @@ def _lifespan(settings: ApiSettings, clock: Callable[[], datetime], environment:
             app.state.services = services
             with services.operations.stopping.listening():
                 yield
+        gc.unfreeze()  # what is never let go of, libraries would call leaked
 
     return lifespan

@@ -154,9 +154,13 @@ class Database:
 
     @contextmanager
     def connection(self) -> Generator[Connection]:
-        """One writing connection in one transaction, for migrations."""
-        with self._writing_engine.begin() as connection:
+        """One writing connection in one transaction."""
+        with self.connected() as connection, connection.begin():
             yield connection
+
+    def connected(self) -> Connection:
+        """A writing connection; its transactions are the caller's, who gives it back. For migrations."""
+        return self._writing_engine.connect()
 
     def close(self) -> None:
         """Give every connection back."""

@@ -281,7 +281,7 @@ def describe(problems: Sequence[Any]) -> str:
 
 
 def _sentence(problem: Any) -> str:
-    kind, place = problem["type"], tuple(problem["loc"])
+    kind, place = problem.get("type"), tuple(problem["loc"])
     if kind == "json_invalid":
         return f"The body is not JSON: {problem['ctx']['error']}, at character {place[-1]}."
     if place == ("body",):

@@ -1,5 +1,7 @@
 """The schema of the control plane: brought to the newest revision, once, whoever races."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -37,18 +39,14 @@ def upgrade(database: Database) -> bool:
             f"The database is at revision {current}, which this gateledger does not know (its newest is {newest}): "
             "it was upgraded by a newer one. Upgrade gateledger, or name another DATABASE_URL."
         )
-    with database.connection() as connection:
-        _lock(connection)
-        try:
-            if _revision(connection) == newest:
-                return False
-            config.attributes["connection"] = connection
-            collate_tables(connection)
-            command.upgrade(config, "head")
-            restore_references(connection)
-            collate_columns(connection)
-        finally:
-            _unlock(connection)
+    with _alone(database) as connection:
+        if _revision(connection) == newest:
+            return False
+        config.attributes["connection"] = connection
+        collate_tables(connection)
+        command.upgrade(config, "head")
+        restore_references(connection)
+        collate_columns(connection)
     return True
 
 
@@ -76,19 +74,28 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _lock(connection: Connection) -> None:
-    # On SQLite the writing transaction is the lock. MySQL ends transactions at DDL, so its lock is of the session.
-    name = connection.dialect.name
-    if name == "postgresql":
-        # Advisory locks heed the time-out of all locks, which is shorter than a migration on a busy machine.
-        connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{LOCK_WAIT_S}s"})
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
-    elif name in {"mysql", "mariadb"}:
-        got = connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_WAIT_S})
-        if got != 1:
-            raise TimeoutError(f"another process has migrated the database for more than {LOCK_WAIT_S} s")
+@contextmanager
+def _alone(database: Database) -> Generator[Connection]:
+    """A writing connection, while no other process migrates; what it did is committed before another one may.
 
-
-def _unlock(connection: Connection) -> None:
-    if connection.dialect.name in {"mysql", "mariadb"}:
-        connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": LOCK_NAME})
+    On SQLite the writing transaction is the lock. Raises: TimeoutError.
+    """
+    name = database.engine.dialect.name
+    with database.connected() as connection:
+        if name in {"mysql", "mariadb"}:
+            # MySQL ends transactions at DDL, so its lock is of the session and has to outlast the transaction.
+            got = connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_WAIT_S})
+            if got != 1:
+                raise TimeoutError(f"another process has migrated the database for more than {LOCK_WAIT_S} s")
+            connection.commit()
+        try:
+            with connection.begin():
+                if name == "postgresql":
+                    # Advisory locks heed the time-out of all locks: shorter than a migration on a busy machine.
+                    wait = {"wait": f"{LOCK_WAIT_S}s"}
+                    connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), wait)
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+                yield connection
+        finally:
+            if name in {"mysql", "mariadb"}:
+                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": LOCK_NAME})

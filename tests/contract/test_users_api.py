@@ -149,7 +149,7 @@ class TestChanging:
             ({"role": 1}, "role: Input should be 'admin' or 'member'"),
             ({"role": "admin", "first_name": "a\u0000b"}, "first_name: must not contain control"),
             ({"role": "admin", "first_name": "x" * 256}, "first_name: String should have at most 255"),
-            ([], "Input should be a valid"),
+            ([], "The body must be a JSON object."),
         ],
     )
     def test_what_is_wrong_is_told(self, tenant: Tenant, body: object, said: str) -> None:
