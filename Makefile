@@ -59,7 +59,7 @@ prices: setup-dev  ## rebuild pricing_configs/ and print what changed
 	@$(RUN)/python -m pricing_configs.build
 
 quarter: setup-dev  ## a simulated quarter of two million requests: every number at every step, every alert once
-	@GATELEDGER_QUARTER_ROWS=$${GATELEDGER_QUARTER_ROWS:-2000000} $(RUN)/python -m pytest tests/integration/test_simulated_quarter.py -p no:randomly $(ARGS)
+	@GATELEDGER_QUARTER_ROWS=$${GATELEDGER_QUARTER_ROWS:-2400000} $(RUN)/python -m pytest tests/integration/test_simulated_quarter.py -p no:randomly $(ARGS)
 
 clean:  ## remove the environments and caches (not your data)
 	@rm -rf .venv .venv-demo .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
