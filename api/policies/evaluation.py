@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from api.analytics.rendering import instant
-from api.policies.holdings import Claim, Refusal, Tick
+from api.policies.holdings import SEPARATOR, Claim, Refusal, Tick
 from api.policies.rows import PolicyKind
 from api.policies.snapshot import ActivePolicy, Budget, Rate, Snapshot, used_units
 from warehouse.query.policy_terms import Facts, Selection, value_key
@@ -82,7 +82,7 @@ def check(snapshot: Snapshot, facts: Facts, target: str, estimate: Estimate, now
         if policy.kind == PolicyKind.USAGE:
             budgets.append(_of_policy(snapshot, policy, counter))
         else:
-            name = f"{policy.id}\x1f{policy.unit}{counter.suffix}"
+            name = f"{policy.id}{SEPARATOR}{policy.unit}{counter.suffix}"
             rates.append(
                 Rate(name, "policy", policy.id, policy.name, policy.measure, policy.unit, policy.limit, counter.key)
             )
@@ -101,7 +101,7 @@ class _Counter:
     def __init__(self, selection: Selection, facts: Facts) -> None:
         self.values = selection.counter(facts)
         self.key = value_key(selection.group_by, self.values)
-        self.suffix = "\x1f".join(("", *self.values))
+        self.suffix = SEPARATOR.join(("", *self.values))
 
 
 def refused(found: Check, refusal: Refusal) -> tuple[str, dict[str, Any], int | None]:
@@ -148,12 +148,18 @@ def _of_policy(snapshot: Snapshot, policy: ActivePolicy, counter: _Counter) -> B
 
 
 def _tick(rate: Rate, estimate: Estimate, now_ms: int) -> Tick:
-    width = MILLISECONDS[rate.unit]
-    origin = MONDAY_MS if rate.unit == "rpw" else 0
-    window = (now_ms - origin) // width
-    return Tick(
-        f"{rate.counter}\x1f{window}", rate.most, estimate.of(rate.measure), rate.measure, (window + 1) * width + origin
-    )
+    window = (now_ms - _origin_ms(rate.unit)) // MILLISECONDS[rate.unit]
+    name = f"{rate.counter}{SEPARATOR}{window}"
+    return Tick(name, rate.most, estimate.of(rate.measure), rate.measure, end_ms(rate.unit, window))
+
+
+def end_ms(unit: str, window: int) -> int:
+    """When the window of this number is over."""
+    return (window + 1) * MILLISECONDS[unit] + _origin_ms(unit)
+
+
+def _origin_ms(unit: str) -> int:
+    return MONDAY_MS if unit == "rpw" else 0
 
 
 def _budget(budget: Budget, room: int, held: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from api.background import Background
 from api.db import Database
 from api.limits.rows import Limit
-from api.policies.holdings import Actual, Holdings, Settled
+from api.policies.holdings import SEPARATOR, Actual, Holdings, Settled
 from api.policies.rows import Policy
 from api.policies.snapshot import MICRO, Snapshot
 from api.policies.snapshots import POLL_S, Snapshots
@@ -96,10 +96,10 @@ class PolicyGate:
             stored = self._stored(organisation_id, [one.log_id for one in some][:_MOST_IDS], now)
             self._found |= {one.reservation: now for one in some if one.log_id in stored}
         found = [one for one in awaited if one.reservation in self._found]
-        counted = self._counted_at({counter.partition("\x1f")[0] for one in found for counter in one.counters})
+        counted = self._counted_at({counter.partition(SEPARATOR)[0] for one in found for counter in one.counters})
         for one in found:
             at = self._found[one.reservation]
-            owners = {counter.partition("\x1f")[0] for counter in one.counters}
+            owners = {counter.partition(SEPARATOR)[0] for counter in one.counters}
             if all(counted.get(owner, at) > at or owner not in counted for owner in owners):
                 # Other workers may still look at a snapshot from before the count.
                 self.holdings.end(one.reservation, int((now.timestamp() + 3 * POLL_S) * 1000))

@@ -13,6 +13,9 @@ from typing import Protocol
 
 import msgspec
 
+SEPARATOR = "\x1f"
+"""Between the parts of a counter's name: what it belongs to, a rate's unit, values, the number of a rate's window."""
+
 
 class Claim(msgspec.Struct, frozen=True):
     """What a request wants of one budget: at most `room` may be taken beside what the rows say."""

@@ -9,13 +9,10 @@ from uuid import UUID, uuid5
 
 from api.errors import NotFound
 from api.limits.machine import ACTIVE, EXHAUSTED
-from api.policies.evaluation import MILLISECONDS, MONDAY_MS
-from api.policies.holdings import Holdings
+from api.policies.evaluation import end_ms
+from api.policies.holdings import SEPARATOR, Holdings
 from api.policies.rows import Policy
 from warehouse.query.policy_terms import value_key
-
-_SEPARATOR = "\x1f"
-"""Between the parts of a counter's name: policy, unit, values, number of the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ def listed(
     holdings: Holdings, policy: Policy, now: datetime, *, status: str | None = None, search: str | None = None
 ) -> list[RateCounter]:
     """The counters of the present window, those with most taken first; `search` is a part of the value key."""
-    beginning = _SEPARATOR.join((policy.id, policy.unit or "", ""))
+    beginning = SEPARATOR.join((policy.id, policy.unit or "", ""))
     found = [_counter(policy, beginning, name, count) for name, count in holdings.counts(beginning).items()]
     wanted = [
         one
@@ -63,20 +60,14 @@ def reset(holdings: Holdings, policy: Policy, counter_id: str, now: datetime) ->
 
 
 def _counter(policy: Policy, beginning: str, name: str, count: int) -> RateCounter:
-    text, _, window = name.removeprefix(beginning).rpartition(_SEPARATOR)
+    text, _, window = name.removeprefix(beginning).rpartition(SEPARATOR)
     # What a value holds of separators itself is told as a part of the last one.
-    values = text.split(_SEPARATOR, len(policy.group_by) - 1)
+    values = text.split(SEPARATOR, len(policy.group_by) - 1)
     return RateCounter(
         id=str(uuid5(UUID(policy.id), text)),
         name=name,
         value_key=value_key(policy.group_by, values),
         count=count,
         most=policy.value or 0,
-        ends_at=_end(policy.unit or "", int(window)),
+        ends_at=datetime.fromtimestamp(end_ms(policy.unit or "", int(window)) / 1000, UTC),
     )
-
-
-def _end(unit: str, window: int) -> datetime:
-    """When a window is over. Source: `evaluation` numbers them."""
-    origin_ms = MONDAY_MS if unit == "rpw" else 0
-    return datetime.fromtimestamp(((window + 1) * MILLISECONDS[unit] + origin_ms) / 1000, UTC)
