@@ -5,6 +5,8 @@ PYTHON ?= python3
 ARGS ?=
 DATABASES ?= mariadb postgresql
 FUZZ ?= 100
+# Tests wait for servers a fifth of their time: one worker more than the two processors of a small machine keeps both busy.
+WORKERS ?= 3
 export UV_PYTHON_DOWNLOADS := never
 # Tests start hundreds of processes: without kept bytecode each of them compiles every package anew (6.0 s instead of 2.5 s).
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,18 +35,18 @@ demo: setup  ## logs in, priced analytics out, API and Dagster UI up (ARGS=--onc
 	@$(RUN)/python -m pipelines.demo $(ARGS)
 
 test: setup-dev  ## everything, then the control plane on MariaDB and PostgreSQL; a missing part is skipped with its reason (CI=true: a failure)
-	@$(RUN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(RUN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(MAKE) --no-print-directory test-databases
 
 # pytest says 5 when ARGS leave nothing to run.
 test-databases: setup-dev  ## the control plane on MariaDB and PostgreSQL, each a private server (DATABASES=mariadb: that one only; EVERY=1: also what the database hardly matters to)
 	@for database in $(DATABASES); do \
-	  GATELEDGER_TEST_DATABASE=$$database $(RUN)/python -m pytest -n 2 --dist worksteal -m "control_plane and not slow$(if $(EVERY),, and not one_database)" $(ARGS) \
+	  GATELEDGER_TEST_DATABASE=$$database $(RUN)/python -m pytest -n $(WORKERS) --dist worksteal -m "control_plane and not slow$(if $(EVERY),, and not one_database)" $(ARGS) \
 	    || [ $$? -eq 5 ] || exit 1; \
 	done
 
 fuzz: setup-dev  ## many requests to every route, made from the OpenAPI document (FUZZ=300: so many of each kind)
-	@GATELEDGER_FUZZ_EXAMPLES=$(FUZZ) $(RUN)/python -m pytest tests/contract/test_schemathesis.py -n 2 --dist worksteal --timeout 3600 $(ARGS)
+	@GATELEDGER_FUZZ_EXAMPLES=$(FUZZ) $(RUN)/python -m pytest tests/contract/test_schemathesis.py -n $(WORKERS) --dist worksteal --timeout 3600 $(ARGS)
 
 lint: setup-dev  ## style, types, directions of imports
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/lint-imports && $(RUN)/pyright

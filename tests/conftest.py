@@ -37,6 +37,16 @@ ANSWERED_BY_THE_WAREHOUSE = frozenset(
 `test_role_matrix` does not have it do too."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What `-m "control_plane …"` leaves out is not imported either, which takes seconds in every process."""
+    asked = config.option.markexpr
+    if collection_path.suffix != ".py" or not asked.startswith("control_plane"):
+        return None
+    if ATTACK in collection_path.parents or collection_path.stem in ANSWERED_BY_THE_WAREHOUSE:
+        return True if "not one_database" in asked else None
+    return None if "installed" in collection_path.read_text() else True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test that makes an installation is `control_plane`; `one_database` too where the database makes no
     difference. `make test-databases` leaves those out, `make test-databases EVERY=1` does not."""
@@ -48,6 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.control_plane)
         if item.path.stem in ANSWERED_BY_THE_WAREHOUSE or ATTACK in item.path.parents:
             item.add_marker(pytest.mark.one_database)
+    # What mostly waits comes first: at the end every worker would wait for it. The others stay in their random order.
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
 
 
 def pytest_sessionfinish() -> None:

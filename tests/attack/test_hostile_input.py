@@ -18,8 +18,10 @@ from tests.factories.tenant import Tenant
 MEBIBYTE = 1 << 20
 WIDE = 20
 """Routes with more parameters share how they read them."""
-FEW = 4
+FEW = 2
 """Each parameter of the other routes gets this many hostile values, the next ones in turn."""
+TAILS = ("&page_size=1&page_size=2&workspace_slug=a&workspace_slug=b", "&%00=1&=&&&", "&a" * 3000, "&%ff=%ff")
+"""What may stand behind a query; each route gets half of them, and half of the bodies that are none."""
 
 
 class Probe:
@@ -86,12 +88,12 @@ def with_bodies() -> Iterator[Target]:
 
 
 def test_bodies_that_are_no_body(probe: Probe) -> None:
-    things = own_things(probe.tenant)
-    for target in with_bodies():
+    things, bodies = own_things(probe.tenant), list(hostile.BODIES.items())
+    for turn, target in enumerate(with_bodies()):
         url = target.url(things.get(target.tag, things[""]))
-        for what, content in hostile.BODIES.items():
+        for what, content in taken(bodies, turn, len(bodies) // 2):
             probe.send(target, url, what, content=content, headers={"content-type": "application/json"})
-        for type_ in hostile.TYPES:
+        for type_ in taken(hostile.TYPES, turn, 3):
             probe.send(target, url, type_, content=b'{"name":"x"}', headers={"content-type": type_})
 
 
@@ -115,7 +117,7 @@ def test_every_field_with_every_type_and_text(probe: Probe) -> None:
                 long = with_field(body, path, hostile.LONG)
                 probe.send(target, url, f"{path} long", content=written(long), headers=JSON)
             turn += 1
-        for value in hostile.STRINGS:
+        for value in taken(hostile.STRINGS, turn, 11):
             sent = everywhere(target.schema or {}, value)
             probe.send(target, url, f"everywhere {value!r}", content=written(sent), headers=JSON)
 
@@ -172,22 +174,16 @@ def test_queries_and_paths(probe: Probe) -> None:
     turn = 0
     for target in handlers():
         body = target.body()
-        for segment in hostile.SEGMENTS if target.parameters else ():
+        for segment in taken(hostile.SEGMENTS, turn, 5) if target.parameters else ():
             values = dict.fromkeys(target.parameters, segment)
             probe.send(target, f"{target.url(values, raw=True)}?{asked(target)}", segment, body=body)
         url = f"{target.url(things.get(target.tag, things['']))}?{asked(target)}"
         is_wide = len(target.query) > WIDE
         for name in (*target.query, "api_version"):
-            for _ in range(1 if is_wide else FEW):
-                value = hostile.QUERIES[turn % len(hostile.QUERIES)]
+            for value in taken(hostile.QUERIES, turn, 1 if is_wide else FEW):
                 turn += 1
                 probe.send(target, f"{url}&{name}={value}", name, body=body)
-        for tail in (
-            "&page_size=1&page_size=2&workspace_slug=a&workspace_slug=b",
-            "&%00=1&=&&&",
-            "&a" * 3000,
-            "&%ff=%ff",
-        ):
+        for tail in taken(TAILS, turn, len(TAILS) // 2):
             probe.send(target, url + tail, tail[:30], body=body)
 
 

@@ -17,6 +17,7 @@ from api.limits.schemas import parse_usage_limits
 from api.limits.service import Entity
 from api.limits.service import write as write_limits
 from api.permissions import KeyKind
+from api.policies import gate as gates
 from api.policies import refresh
 from tests.factories import rows
 from tests.factories.app import NOW, Installation, auth, installed, serving, store
@@ -91,11 +92,13 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
     clock = [NOW]
-    # Counted by hand, so that a test says when.
+    # Counted and ended by hand, so that a test says when.
     folder = tmp_path_factory.mktemp("evaluate")
-    with installed(folder, limits_interval_s=3600) as here, serving(here, lambda: clock[0]) as client:
-        key = here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=here.first.workspace_id)
-        yield World(here, client, clock, key)
+    with pytest.MonkeyPatch.context() as patch, installed(folder, limits_interval_s=3600) as here:
+        patch.setattr(gates, "LOOK_S", 3600.0)
+        with serving(here, lambda: clock[0]) as client:
+            key = here.key(KeyKind.WORKSPACE_SERVICE, workspace_id=here.first.workspace_id)
+            yield World(here, client, clock, key)
 
 
 def rate(**policy: Any) -> tuple[str, dict[str, Any]]:

@@ -79,6 +79,7 @@ def pipelines(environment: dict[str, str], port: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.timeout(900)
 def test_a_backfill_with_runs_side_by_side(tmp_path: Path) -> None:
     gateledger = Command(tmp_path / "home", tmp_path, environment={"LOG_STORE_URL": str(tmp_path / "logs")})
