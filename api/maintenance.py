@@ -8,7 +8,7 @@ from pathlib import Path
 from api.background import Background
 from warehouse.engines.base import Engine
 from warehouse.ingest.audit import forget_old
-from warehouse.ingest.disk import lease
+from warehouse.storage.disk import lease
 
 logger = logging.getLogger("api.maintenance")
 

@@ -37,7 +37,6 @@ from warehouse.engines.base import Engine
 from warehouse.engines.open import open_engine
 from warehouse.errors import ConfigurationError, WarehouseBusy
 from warehouse.ingest.audit import AuditLoader
-from warehouse.ingest.disk import lease
 from warehouse.ingest.load import Loader
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.spool import Spool
@@ -50,6 +49,7 @@ from warehouse.pricing.negotiated import Overlay
 from warehouse.pricing.sources import Sources, open_sources
 from warehouse.reprice.rows import Selection
 from warehouse.reprice.run import RepriceReport, reprice
+from warehouse.storage.disk import lease
 from warehouse.storage.migrate import migrate
 
 

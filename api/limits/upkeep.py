@@ -16,7 +16,7 @@ from api.policies import refresh as policies
 from api.policies.snapshots import counting
 from warehouse.engines.base import Engine
 from warehouse.errors import WarehouseError
-from warehouse.ingest.disk import lease
+from warehouse.storage.disk import lease
 
 logger = logging.getLogger("api.limits")
 

@@ -24,9 +24,9 @@ from api.policies.snapshots import POLL_S, Snapshots
 from warehouse.catalog.functions import column
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.engines.base import Engine, Window, scan
-from warehouse.ingest.disk import lease
 from warehouse.query import conditions
 from warehouse.query.scope import TenantScope
+from warehouse.storage.disk import lease
 
 logger = logging.getLogger("api.policies")
 

@@ -13,7 +13,7 @@ from tests.factories import rows
 from tests.factories.engines import lake_engine
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.engines.base import Batch, Engine, scan
-from warehouse.ingest.disk import lease
+from warehouse.storage.disk import lease
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 BATCHES, ROWS = 12, 20

@@ -152,7 +152,7 @@ def test_threads_and_spools_write_while_one_drains(engine, tmp_path) -> None:
 
 
 def test_one_drains_at_a_time(engine, spool, tmp_path) -> None:
-    from warehouse.ingest.disk import lease
+    from warehouse.storage.disk import lease
 
     spool.append("generations", as_json(metric(1)), ACME)
     with lease(tmp_path / "spool" / "drain.lock") as mine:

@@ -2,10 +2,7 @@
 
 import re
 import secrets
-import shutil
-import tempfile
 import warnings
-import weakref
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +23,7 @@ from warehouse.engines.base import Appended, Batch, Engine, Limits, Problem, Win
 from warehouse.engines.duckdb_answer import fault, read_answer
 from warehouse.engines.duckdb_fence import check_fenced
 from warehouse.engines.duckdb_spelling import SPELLINGS
+from warehouse.engines.scratch import Scratch
 from warehouse.engines.turns import Turns, deadline
 from warehouse.errors import InvalidInput, QueryTooLarge, WarehouseError
 from warehouse.storage import lake_rewrite
@@ -68,8 +66,8 @@ class DuckDBEngine(Engine):
         """
         super().__init__()
         self._datasets = datasets
-        self._scratch = Path(tempfile.mkdtemp(prefix="gateledger-duckdb-"))
-        self._clean = weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        self._own = Scratch()
+        self._scratch = self._own.path
         self.lake = Lake(
             open_store(root, environment, cache or self._scratch / "cache", cache_mb), datasets, self._probe
         )
@@ -131,7 +129,7 @@ class DuckDBEngine(Engine):
     def close(self) -> None:
         for database in (self._open, *self._fences.values()):
             database.close()
-        self._clean()
+        self._own.close()
 
     def _database(self, limits: Limits) -> "_Database":
         """Where a query runs. Raises: WarehouseError when the fence cannot be put up."""

@@ -23,7 +23,7 @@ from warehouse.catalog.operations import BATCHES
 from warehouse.catalog.registry import dataset
 from warehouse.engines.base import Batch, Engine, Window
 from warehouse.ingest.batching import to_arrow
-from warehouse.ingest.disk import fsync_folder, try_lock
+from warehouse.storage.disk import fsync_folder, try_lock
 
 _SUFFIX = ".open.ndjson"
 

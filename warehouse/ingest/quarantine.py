@@ -10,8 +10,8 @@ from typing import IO, cast
 import orjson
 
 from warehouse.ingest.credentials import without_credentials
-from warehouse.ingest.disk import fsync_folder
 from warehouse.ingest.records import BadRecord, Original, Reject
+from warehouse.storage.disk import fsync_folder
 
 VERSION_FIELD = "gateledger_quarantine"
 VERSION = 1

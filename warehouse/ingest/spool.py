@@ -21,7 +21,6 @@ import orjson
 
 from warehouse.errors import InvalidInput
 from warehouse.ingest.credentials import without_credentials
-from warehouse.ingest.disk import fsync_folder, lease
 from warehouse.ingest.formats.spool import (
     AUDIT_LOGS,
     FORMAT_OF_KIND,
@@ -35,6 +34,7 @@ from warehouse.ingest.formats.spool import (
 from warehouse.ingest.load import LoadOptions, LoadReport, Progress
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.source import Source
+from warehouse.storage.disk import fsync_folder, lease
 
 _OPEN, _SEALED = ".open", ".sealed"
 _SEGMENT_BYTES = 32 << 20
