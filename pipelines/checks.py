@@ -8,7 +8,7 @@ import dagster as dg
 from pipelines.assets.generations import generations
 from pipelines.metadata import SHOWN, describe_books, describe_differences, describe_freshness, describe_unpriced
 from pipelines.resources import Ledger
-from warehouse.catalog.rollups import ROLLUPS
+from warehouse.catalog.rated import DERIVED
 from warehouse.engines.base import Window
 from warehouse.query.checks import conservation, freshness, unpriced_share
 from warehouse.rollups import check_rollups
@@ -46,12 +46,12 @@ def rows_are_fresh(ledger: Ledger) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=describe_freshness(found))
 
 
-@dg.multi_asset_check(specs=[dg.AssetCheckSpec("equals_rows", asset=rollup.name) for rollup in ROLLUPS])
+@dg.multi_asset_check(specs=[dg.AssetCheckSpec("equals_rows", asset=rollup.name) for rollup in DERIVED.values()])
 def rollups_equal_rows(ledger: Ledger) -> Iterator[dg.AssetCheckResult]:
     """Every rollup of the last weeks gives the same sums as the rows."""
     now = ledger.now()
     differences = check_rollups(ledger.engine(), Window(now - LOOKBACK, now))
-    for rollup in ROLLUPS:
+    for rollup in DERIVED.values():
         wrong = [difference for difference in differences if difference.rollup == rollup.name]
         yield dg.AssetCheckResult(
             asset_key=rollup.name, check_name="equals_rows", passed=not wrong, metadata=describe_differences(wrong)

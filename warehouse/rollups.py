@@ -1,21 +1,22 @@
 """Derived days: which are stale, making them again, and proof that they equal the rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 from sqlglot import exp
 
+from warehouse import rated
 from warehouse.catalog.functions import call, column, named, text
 from warehouse.catalog.model import Column
+from warehouse.catalog.rated import DERIVED, Derived, Rated
 from warehouse.catalog.rollups import (
     LEAST_ROWS,
     METADATA_KEY,
     METADATA_VALUE,
     MOST_KEYS,
     ROLLED_UP,
-    ROLLUP_OF,
     SOURCE_VERSION,
     Rollup,
 )
@@ -31,69 +32,72 @@ _KEPT_DAY, _KEPT_OWNER, _KEPT_KEY = "kept_day", "kept_owner", "kept_key"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A day of a rollup that is not what its rows sum to: how many groups are missing, too many or differ."""
+    """A day of a derived dataset that is not what its rows make: how many lines are missing, too many or differ."""
 
     rollup: str
     day: date
     groups: int
 
 
-def build_rollups(engine: Engine, window: Window = Window()) -> dict[str, int]:
-    """How many days of each rollup were made again: those of `window` whose rows changed since they were made.
+def build_rollups(engine: Engine, window: Window = Window(), which: Iterable[Derived] | None = None) -> dict[str, int]:
+    """How many days of each derived dataset (or of `which`) were made again: those of `window` made from other rows.
 
     Safe beside loads and beside itself: a day is labelled with the fingerprint its rows had before they were read, so
     rows that come meanwhile leave it stale, never wrongly fresh.
     """
-    return {rollup.name: _build(engine, rollup, window) for rollup in ROLLUP_OF.values()}
+    return {each.name: _build(engine, each, window) for each in (DERIVED.values() if which is None else which)}
 
 
-def stale_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> list[date]:
-    """The days of `window`, in order, that the rollup lacks, or made from other rows than the day has now."""
-    fresh = _freshness(engine, rollup, _whole_days(window))
+def stale_days(engine: Engine, derived: Derived, window: Window = Window()) -> list[date]:
+    """The days of `window`, in order, that the derived dataset lacks, or made from other rows than there are now."""
+    fresh = _freshness(engine, derived, _whole_days(window))
     return sorted(day for day, is_fresh in fresh.items() if not is_fresh)
 
 
 def check_rollups(engine: Engine, window: Window = Window()) -> list[Difference]:
-    """Every fresh day of a rollup that differs from its rows; empty when all is well. Stale days are not compared."""
+    """Every fresh day that differs from what its rows make; empty when all is well. Stale days are not compared."""
     days = _whole_days(window)
     found: list[Difference] = []
-    for rollup in ROLLUP_OF.values():
-        before = _fresh_days(engine, rollup, days)
+    for derived in DERIVED.values():
+        before = _fresh_days(engine, derived, days)
         if not before:
             continue
         span = _window_of(sorted(before))
-        differing = engine.query(_differences(rollup, span), span).to_pylist()
+        differing = engine.query(_differences(derived, span), span).to_pylist()
         # A load or a rebuild in between makes a day differ without a fault: only what was fresh throughout counts.
-        steady = before & _fresh_days(engine, rollup, days)
-        found += [Difference(rollup.name, row["day"], row["groups"]) for row in differing if row["day"] in steady]
+        steady = before & _fresh_days(engine, derived, days)
+        found += [Difference(derived.name, row["day"], row["groups"]) for row in differing if row["day"] in steady]
     return sorted(found, key=lambda difference: (difference.rollup, difference.day))
 
 
-def _build(engine: Engine, rollup: Rollup, window: Window) -> int:
+def _build(engine: Engine, derived: Derived, window: Window) -> int:
     days = _whole_days(window)
-    fingerprints = engine.day_fingerprints(rollup.of, days)
-    fresh = plan.freshness_of(rollup, fingerprints, plan.rolled_days(engine, rollup, days))
+    labels = plan.labels_of(engine, derived, days)
+    fresh = plan.freshness_of(labels, plan.rolled_days(engine, derived, days))
     stale = sorted(day for day, is_fresh in fresh.items() if not is_fresh)
     for chunk in _chunks(stale):
-        span = _window_of(chunk)
-        sums = engine.query(_sums(rollup, chunk), span)
-        engine.replace_days(rollup.dataset, chunk, _labelled(rollup, sums, fingerprints))
+        lines = engine.query(_lines(derived, chunk), _window_of(chunk))
+        engine.replace_days(derived.dataset, chunk, _labelled(derived, lines, labels))
     return len(stale)
 
 
-def _freshness(engine: Engine, rollup: Rollup, days: Window) -> dict[date, bool]:
-    held = plan.rolled_days(engine, rollup, days)
-    return plan.freshness_of(rollup, engine.day_fingerprints(rollup.of, days), held)
+def _freshness(engine: Engine, derived: Derived, days: Window) -> dict[date, bool]:
+    held = plan.rolled_days(engine, derived, days)
+    return plan.freshness_of(plan.labels_of(engine, derived, days), held)
 
 
-def _fresh_days(engine: Engine, rollup: Rollup, days: Window) -> set[date]:
-    return {day for day, is_fresh in _freshness(engine, rollup, days).items() if is_fresh}
+def _fresh_days(engine: Engine, derived: Derived, days: Window) -> set[date]:
+    return {day for day, is_fresh in _freshness(engine, derived, days).items() if is_fresh}
 
 
-def _sums(rollup: Rollup, days: Sequence[date]) -> exp.Select:
-    """The rollup's rows of these days, from the rows: columns `c0…` in the dataset's order, without the label."""
-    time_column = rollup.of.time_column
+def _lines(derived: Derived, days: Sequence[date]) -> exp.Query:
+    """The lines of these days, from the rows: columns `c0…` in the dataset's order, without the label."""
     windows = [_window_of([day]) for day in days] if len(days) < _span(days) else [_window_of(days)]
+    return rated.lines(derived, windows) if isinstance(derived, Rated) else _sums(derived, windows)
+
+
+def _sums(rollup: Rollup, windows: Sequence[Window]) -> exp.Select:
+    time_column = rollup.of.time_column
     keys = [exp.alias_(_key(rollup, of), f"c{index}") for index, of in enumerate(_key_columns(rollup))]
     sums = [
         exp.alias_(named(f"{rollup.of.name}.{part.name}", part.expression), f"c{index}")
@@ -137,24 +141,23 @@ def _own_key(rollup: Rollup, name: str) -> exp.Expr:
     return call("GL_DAY", rollup.of.time_column) if name == _KEPT_DAY else column("organisation_id")
 
 
-def _labelled(rollup: Rollup, sums: pa.Table, fingerprints: dict[date, str]) -> pa.Table:
-    schema = arrow_schema(rollup.dataset)
+def _labelled(derived: Derived, lines: pa.Table, labels: Mapping[date, str]) -> pa.Table:
+    schema = arrow_schema(derived.dataset)
     kept = [field for field in schema if field.name != SOURCE_VERSION]
-    columns = {field.name: sums[f"c{index}"].cast(field.type) for index, field in enumerate(kept)}
+    columns = {field.name: lines[f"c{index}"].cast(field.type) for index, field in enumerate(kept)}
     days: list[date] = columns["day"].to_pylist()
-    # A row of a day without a fingerprint came after the fingerprints were read: no label, so the day stays stale.
-    labels = [rollup.label_of(fingerprints[day]) if day in fingerprints else None for day in days]
-    columns[SOURCE_VERSION] = pa.array(labels, pa.string())
+    # A row of a day without a label came after the labels were read: none, so the day stays stale.
+    columns[SOURCE_VERSION] = pa.array([labels.get(day) for day in days], pa.string())
     return pa.table([columns[field.name] for field in schema], schema=schema)
 
 
-def _differences(rollup: Rollup, span: Window) -> exp.Select:
-    """Days with groups that are not, value for value, on both sides: the rows' sums and the rollup's."""
-    names = [f"c{index}" for index in range(len(_key_columns(rollup)) + len(ROLLED_UP))]
-    kept_columns = [*(of.name for of in _key_columns(rollup)), *(part.name for part in ROLLED_UP)]
+def _differences(derived: Derived, span: Window) -> exp.Select:
+    """Days with lines that are not, value for value, on both sides: those made of the rows and those that are kept."""
+    kept_columns = [of.name for of in derived.dataset.columns if of.name != SOURCE_VERSION]
+    names = [f"c{index}" for index in range(len(kept_columns))]
     kept = exp.select(*(exp.alias_(column(of), name) for of, name in zip(kept_columns, names, strict=True)))
-    kept = kept.from_(scan(rollup.name, span)).where(conditions.within_days((span,)))
-    both = exp.union(kept, _sums(rollup, _days_of(span)), distinct=False, copy=False)
+    kept = kept.from_(scan(derived.name, span)).where(conditions.within_days((span,)))
+    both = exp.union(kept, _lines(derived, _days_of(span)), distinct=False, copy=False)
     groups = exp.select(*(exp.column(name) for name in names)).from_(both.subquery("both"))
     groups = groups.group_by(*(exp.column(name) for name in names))
     groups = groups.having(exp.NEQ(this=call("GL_COUNT"), expression=exp.Literal.number(2)))

@@ -9,16 +9,20 @@ from pipelines.assets.generations import generations
 from pipelines.metadata import describe_rollups
 from pipelines.partitions import DAYS, day_of, window_of
 from pipelines.resources import WRITES, Ledger
-from warehouse.catalog.rollups import ROLLUPS
+from warehouse.catalog.rated import DERIVED
 from warehouse.rollups import build_rollups
 
 
 @dg.multi_asset(
     specs=[
         dg.AssetSpec(
-            rollup.name, deps=[generations], group_name="rollups", description=rollup.description, partitions_def=DAYS
+            rollup.name,
+            deps=[generations],
+            group_name="rollups",
+            description=rollup.dataset.description,
+            partitions_def=DAYS,
         )
-        for rollup in ROLLUPS
+        for rollup in DERIVED.values()
     ],
     partitions_def=DAYS,
     pool=WRITES,
@@ -26,5 +30,5 @@ from warehouse.rollups import build_rollups
 def rollups(context: dg.AssetExecutionContext, ledger: Ledger) -> Iterator[dg.MaterializeResult[Any]]:
     """Every rollup of the day, made equal to its rows."""
     built = build_rollups(ledger.engine(), window_of(day_of(context.partition_key)))
-    for rollup in ROLLUPS:
+    for rollup in DERIVED.values():
         yield dg.MaterializeResult(asset_key=rollup.name, metadata=describe_rollups(built, rollup.name))

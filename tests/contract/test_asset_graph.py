@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.definitions import defs
-from warehouse.catalog.rollups import ROLLUPS
+from warehouse.catalog.rated import DERIVED
 
 ASSETS = Path(__file__).resolve().parents[2] / "pipelines" / "assets"
 MAX_BODY_LINES = 15
 
-ROLLUP_NAMES = sorted(rollup.name for rollup in ROLLUPS)
+ROLLUP_NAMES = sorted(rollup.name for rollup in DERIVED.values())
 
 
 def test_the_graph_of_assets() -> None:

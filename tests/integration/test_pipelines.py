@@ -15,7 +15,7 @@ from pipelines.resources import Ledger
 from pipelines.schedules import hourly_load
 from pipelines.sensors import new_gateway_logs
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.rollups import ROLLUPS
+from warehouse.catalog.rated import DERIVED
 from warehouse.sample.spec import SampleSpec
 from warehouse.sample.write import write_sample
 
@@ -93,7 +93,7 @@ def test_each_day_is_loaded_once_and_its_books_balance(local: Local, logs: list[
             ("generations", "books_balance"): True,
             ("generations", "unpriced_rows"): True,
             ("generations", "rows_are_fresh"): True,
-            **{(rollup.name, "equals_rows"): True for rollup in ROLLUPS},
+            **{(rollup.name, "equals_rows"): True for rollup in DERIVED.values()},
         }
 
         again = run_day(logs[0], instance)
@@ -106,7 +106,7 @@ def test_each_day_is_loaded_once_and_its_books_balance(local: Local, logs: list[
 def test_a_check_fails_when_rows_and_rollup_differ(local: Local, logs: list[date]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert all(run_day(day, instance).success for day in logs)
-        rollup = next(rollup for rollup in ROLLUPS if rollup.name == "rollup_day_model")
+        rollup = next(rollup for rollup in DERIVED.values() if rollup.name == "rollup_day_model")
         held = local.engine.query(exp.select(exp.Star()).from_(exp.to_table(rollup.name)))
         index = held.schema.get_field_index("requests")
         wrong = held.set_column(index, "requests", pc.add(held["requests"], 1))

@@ -22,6 +22,7 @@ from tests.factories.rollups import taken_although_small
 from warehouse import rollups
 from warehouse.catalog.functions import column
 from warehouse.catalog.generations import GENERATIONS
+from warehouse.catalog.rated import DERIVED
 from warehouse.catalog.rollups import ROLLED_UP, ROLLUP_OF, Rollup
 from warehouse.engines.base import Batch, Engine, Limits, Window, scan
 from warehouse.query import plan
@@ -106,10 +107,9 @@ def test_what_a_rollup_answers_of_a_question_goes_with_what_the_rows_answer(kind
 
 def rollups_used(engine: Engine, query: GroupedQuery) -> set[str]:
     """The rollup that the planner takes, by its own look at what is fresh."""
-    fingerprints = engine.day_fingerprints(GENERATIONS)
     for rollup in plan.candidates(query):
         held = plan.rolled_days(engine, rollup)
-        fresh = plan.freshness_of(rollup, fingerprints, held)
+        fresh = plan.freshness_of(plan.labels_of(engine, rollup), held)
         if rollup.by_metadata:
             held = plan.kept_days(engine, rollup, query)
             fresh = {day: is_fresh and day in held for day, is_fresh in fresh.items()}
@@ -120,24 +120,24 @@ def rollups_used(engine: Engine, query: GroupedQuery) -> set[str]:
 
 
 def test_building_twice_builds_nothing(lake: Engine) -> None:
-    assert build_rollups(lake) == dict.fromkeys(ROLLUP_OF, rows.DAYS)
-    assert build_rollups(lake) == dict.fromkeys(ROLLUP_OF, 0)
+    assert build_rollups(lake) == dict.fromkeys(DERIVED, rows.DAYS)
+    assert build_rollups(lake) == dict.fromkeys(DERIVED, 0)
     assert check_rollups(lake) == []
 
 
 def test_only_the_days_whose_rows_changed_are_stale(lake: Engine) -> None:
     build_rollups(lake)
     append(lake, 5, DAYS[1])
-    assert all(stale_days(lake, rollup) == [DAYS[1]] for rollup in ROLLUP_OF.values())
+    assert all(stale_days(lake, rollup) == [DAYS[1]] for rollup in DERIVED.values())
     assert stale_days(lake, MODEL_DAY, Window(_start(DAYS[2]), _start(DAYS[4]))) == []
-    assert build_rollups(lake, Window(_start(DAYS[2]), _start(DAYS[4]))) == dict.fromkeys(ROLLUP_OF, 0)
-    assert build_rollups(lake, Window(_start(DAYS[1]), None)) == dict.fromkeys(ROLLUP_OF, 1)
+    assert build_rollups(lake, Window(_start(DAYS[2]), _start(DAYS[4]))) == dict.fromkeys(DERIVED, 0)
+    assert build_rollups(lake, Window(_start(DAYS[1]), None)) == dict.fromkeys(DERIVED, 1)
     assert stale_days(lake, MODEL_DAY) == []
 
 
 def test_a_window_within_a_day_builds_the_whole_day(lake: Engine) -> None:
     noon = _start(DAYS[3]) + timedelta(hours=12)
-    assert build_rollups(lake, Window(noon, noon)) == dict.fromkeys(ROLLUP_OF, 1)
+    assert build_rollups(lake, Window(noon, noon)) == dict.fromkeys(DERIVED, 1)
     assert check_rollups(lake) == []
     assert stale_days(lake, MODEL_DAY) == [day for day in DAYS if day != DAYS[3]]
 
@@ -276,7 +276,7 @@ def test_a_key_of_the_metadata_is_kept_where_it_repeats(
 ) -> None:
     monkeypatch.setattr(rollups, "LEAST_ROWS", 2)
     monkeypatch.setattr(rollups, "MOST_KEYS", 2)
-    monkeypatch.setattr(rollups, "ROLLUP_OF", {METADATA_DAY.name: METADATA_DAY})
+    monkeypatch.setattr(rollups, "DERIVED", {METADATA_DAY.name: METADATA_DAY})
     ids = [str(number) for number in range(8)]
     same, rare = ["x"] * 8, ["x", "x", *"------"]
     records = [

@@ -8,12 +8,15 @@ from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset, Dimension, Filter, Measure, Ratio
 from warehouse.catalog.operations import BATCHES, LOG_OBJECTS
 from warehouse.catalog.prices import CORRECTIONS, PRICES
-from warehouse.catalog.rollups import ROLLUPS
+from warehouse.catalog.rated import DERIVED
 from warehouse.errors import UnknownName
 
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
-    for dataset in (GENERATIONS, FEEDBACKS, BATCHES, LOG_OBJECTS, PRICES, CORRECTIONS, AUDIT_LOGS, *ROLLUPS)
+    for dataset in (
+        *(GENERATIONS, FEEDBACKS, BATCHES, LOG_OBJECTS, PRICES, CORRECTIONS, AUDIT_LOGS),
+        *(derived.dataset for derived in DERIVED.values()),
+    )
 }
 
 _Named = TypeVar("_Named")

@@ -112,5 +112,3 @@ ROLLUP_OF: dict[str, Rollup] = {
         _rollup("rollup_day_metadata", (*_WORKSPACE, METADATA_KEY, METADATA_VALUE), since=8),
     )
 }
-
-ROLLUPS: tuple[Dataset, ...] = tuple(rollup.dataset for rollup in ROLLUP_OF.values())

@@ -17,7 +17,7 @@ from warehouse.catalog import registry
 from warehouse.catalog.functions import call, column, named
 from warehouse.catalog.model import Dataset, Measure, Ratio
 from warehouse.query import conditions
-from warehouse.query.parts import Keys, Split, dimension_keys, groups_of
+from warehouse.query.parts import Keys, RatedSplit, Split, dimension_keys, groups_of
 from warehouse.query.spec import GroupedQuery, Order, Question, SeriesQuery, dimension_of
 
 TOTAL = "total"
@@ -27,19 +27,22 @@ RANK = "rank"
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def compile_grouped(query: GroupedQuery, split: Split | None = None) -> exp.Select:
-    """The tree of a question, over the rows or, by `split`, over a rollup and the rows it lacks."""
+def compile_grouped(query: GroupedQuery, split: Split | None = None, rated: RatedSplit | None = None) -> exp.Select:
+    """The tree of a question, over the rows or, by `split`, over a rollup and the rows it lacks.
+
+    Traces are looked up for all rows or, by `rated`, for the rated requests and the rows they lack.
+    """
     keys = Keys(lambda _: dimension_keys(query), len(query.by))
-    return _page(query, groups_of(query, keys, parts_of(query), split))
+    return _page(query, groups_of(query, keys, parts_of(query), split, rated))
 
 
-def compile_series(query: SeriesQuery, split: Split | None = None) -> exp.Select:
+def compile_series(query: SeriesQuery, split: Split | None = None, rated: RatedSplit | None = None) -> exp.Select:
     """The tree of a series: the bucket's number from 1 as `c0`, then keys and measures, in this order.
 
     One more line holds the whole time: its bucket is NULL or 0.
     """
     keys = Keys(partial(_series_keys, query), 1 + len(query.by), and_all=True)
-    groups = groups_of(query, keys, parts_of(query), split)
+    groups = groups_of(query, keys, parts_of(query), split, rated)
     names = keys.names()
     tree = exp.select(*_columns(query, names), copy=False).from_(groups.subquery("groups", copy=False), copy=False)
     tree = tree.order_by(*(_ordered(name.copy(), "asc") for name in names), copy=False)

@@ -11,6 +11,7 @@ from sqlglot import exp
 from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.functions import call, column, named, text
 from warehouse.catalog.model import Dataset, Kind, Measure
+from warehouse.catalog.rated import Rated
 from warehouse.catalog.rollups import METADATA_KEY, METADATA_VALUE, Rollup
 from warehouse.engines.base import Window, scan, within_windows_of
 from warehouse.query import conditions
@@ -33,6 +34,16 @@ class Split:
     rest: tuple[Window, ...]
     metadata_key: str = ""
     """The key that is asked about, of a rollup of metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatedSplit:
+    """How a question's time is divided where traces are looked up: over the rated requests, and all rows."""
+
+    rated: Rated
+    whole: tuple[Window, ...]
+    """What the rated requests answer: stretches of any length within fresh days."""
+    rest: tuple[Window, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +74,20 @@ def dimension_keys(query: Question) -> list[exp.Expr]:
     return [_key(query.dataset, name) for name in query.by]
 
 
-def groups_of(query: Question, keys: Keys, parts: Sequence[Measure], split: Split | None) -> exp.Select:
+def groups_of(
+    query: Question, keys: Keys, parts: Sequence[Measure], split: Split | None, rated: RatedSplit | None = None
+) -> exp.Select:
     """Every group with its parts."""
     whole = (Window(query.since, query.until),)
     if split is not None:
-        return _with_rollup(query, keys, parts, split)
+        return _with_rollup(query, keys, parts, split, rated)
     if all(part.through for part in parts):
-        return _of_traces(query, keys, parts, whole)
+        return _of_traces(query, keys, parts, rated)
     if any(part.through for part in parts):
-        if not keys.and_all and all(part.merge or part.through for part in parts):
+        # Without rated requests every row is looked up: where it can be, then it is read once.
+        if rated is None and not keys.and_all and all(part.merge or part.through for part in parts):
             return _of_rows_and_traces(query, keys, parts, whole)
-        partials = [_of_traces(query, keys, parts, whole), _of_rows(query, keys, _own(parts), whole, parts)]
+        partials = [_of_traces(query, keys, parts, rated), _of_rows(query, keys, _own(parts), whole, parts)]
         return _merged(partials, Keys(keys.of, keys.count), parts)
     if not keys.and_all or not all(part.merge for part in parts):
         return _of_rows(query, keys, parts, whole)
@@ -81,7 +95,9 @@ def groups_of(query: Question, keys: Keys, parts: Sequence[Measure], split: Spli
     return _merged([_of_rows(query, Keys(keys.of, keys.count), parts, whole)], keys, parts)
 
 
-def _with_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: Split) -> exp.Select:
+def _with_rollup(
+    query: Question, keys: Keys, parts: Sequence[Measure], split: Split, rated: RatedSplit | None
+) -> exp.Select:
     """What merges from the rollup and the rows it lacks, all else from the rows of the whole time."""
     plain, whole = Keys(keys.of, keys.count), (Window(query.since, query.until),)
     merging = [part for part in parts if part.merge]
@@ -91,7 +107,7 @@ def _with_rollup(query: Question, keys: Keys, parts: Sequence[Measure], split: S
     if own := [part for part in _own(parts) if not part.merge]:
         partials.append(_of_rows(query, plain, own, whole, parts))
     if any(part.through for part in parts):
-        partials.append(_of_traces(query, plain, parts, whole))
+        partials.append(_of_traces(query, plain, parts, rated))
     return _merged(partials, keys, parts)
 
 
@@ -162,11 +178,12 @@ def _is_map_value(tree: exp.Expr) -> bool:
     return isinstance(tree, exp.Anonymous) and tree.this == "GL_MAP_VALUE"
 
 
-def _of_traces(query: Question, keys: Keys, parts: Sequence[Measure], windows: Sequence[Window]) -> exp.Select:
+def _of_traces(query: Question, keys: Keys, parts: Sequence[Measure], rated: RatedSplit | None) -> exp.Select:
     """The parts that look into feedbacks: each trace counts once per group, however many of its requests are in it."""
-    rated = _rated_rows(query, keys, [], windows, side="")
+    whole = (Window(query.since, query.until),)
+    rows = _rated_rows(query, keys, [], whole, side="") if rated is None else _rows_kept_and_rest(query, keys, rated)
     traces = exp.select(*keys.names(), _named(call("GL_COUNT"), "requests"), *_of_trace(), copy=False)
-    traces = _grouped(traces.from_(rated, copy=False), keys.sets(exp.column(_RATED)))
+    traces = _grouped(traces.from_(rows, copy=False), keys.sets(exp.column(_RATED)))
     own = [part.expression.copy() if part.through else exp.Null() for part in parts]
     plain = Keys(keys.of, keys.count)
     tree = _select(plain.names(), parts, own).from_(traces.subquery("traces", copy=False), copy=False)
@@ -193,7 +210,27 @@ def _rated_rows(
     """The rows with their keys, what of them is `read`, and the ratings of their trace."""
     columns = [column(name) for name in _columns_of(query, read)]
     rows = exp.select(*_aliased(_row_keys(query, keys)), *columns, *map(exp.column, (_RATED, *_RATINGS)), copy=False)
-    rows = _read(query, rows, [column("trace_id"), *read], windows)
+    return _with_ratings(query, _read(query, rows, [column("trace_id"), *read], windows), side=side)
+
+
+def _rows_kept_and_rest(query: Question, keys: Keys, rated: RatedSplit) -> exp.Subquery:
+    """The same of the rated requests, and of all rows of the time that those do not answer."""
+
+    def lines() -> exp.Select:
+        return exp.select(*_aliased(_row_keys(query, keys)), column("trace_id"), copy=False)
+
+    within = conditions.within_windows(query.dataset.time_column, rated.whole)
+    rows: exp.Query = lines().from_(scan(rated.rated.name, *rated.whole), copy=False)
+    rows = rows.where(within, *restrictions(query), copy=False)
+    if rated.rest:
+        rest = _read(query, lines(), [column("trace_id")], rated.rest)
+        rows = exp.union(rows, rest, distinct=False, copy=False)
+    names = (*keys.names(), *map(exp.column, (_RATED, *_RATINGS)))
+    tree = exp.select(*names, copy=False).from_(rows.subquery("looked_up", copy=False), copy=False)
+    return _with_ratings(query, tree, side="")
+
+
+def _with_ratings(query: Question, rows: exp.Select, *, side: str) -> exp.Subquery:
     same = exp.EQ(this=column("trace_id"), expression=exp.column(_RATED))
     ratings = _ratings(query).subquery("ratings", copy=False)
     return rows.join(ratings, on=same, join_type=side, copy=False).subquery("keyed", copy=False)

@@ -1,6 +1,6 @@
-"""Which days of a question a rollup can answer to the last digit; everything else comes from the rows."""
+"""Which days of a question a derived dataset can answer to the last digit; everything else comes from the rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -11,11 +11,12 @@ from warehouse.catalog.functions import call, column, text
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset, Measure, Operator
 from warehouse.catalog.prices import CORRECTIONS
+from warehouse.catalog.rated import RATED, Derived, Rated
 from warehouse.catalog.rollups import METADATA_KEY, ROLLUP_OF, SOURCE_VERSION, Rollup
 from warehouse.engines.base import Engine, Window, scan
 from warehouse.query import conditions
 from warehouse.query.compile import parts_of
-from warehouse.query.parts import Split
+from warehouse.query.parts import RatedSplit, Split
 from warehouse.query.scope import TenantScope
 from warehouse.query.spec import GroupedQuery, MetadataDimension, Question, SeriesQuery, dimension_of
 
@@ -26,11 +27,13 @@ LEAST_GAIN = 4
 """A rollup is taken when it stands for at least this many times its own rows; else reading the rows is as quick."""
 LEAST_COLUMNS = 3
 """Beside measures that do not merge, it is taken when at least this many columns of the rows need not be read then."""
+LEAST_SHARE = 0.5
+"""Rated requests are taken where they answer at least this share of the time; else all rows are read anyway."""
 
 
 @dataclass(frozen=True, slots=True)
 class RolledDay:
-    """What a rollup holds of one day."""
+    """What a derived dataset holds of one day."""
 
     fingerprints: frozenset[str]
     """What it was made from, as labels: one, when it is whole."""
@@ -79,15 +82,30 @@ def split_by(query: Question, rollup: Rollup, fresh: Mapping[date, bool]) -> Spl
     `fresh` tells of each day that holds rows or is rolled up whether the rollup has exactly its rows; a day in
     neither holds nothing, so it may lie within a stretch of fresh ones. What it says of other days is not read.
     """
-    since, until = conditions.to_millisecond(query.since), conditions.to_millisecond(query.until)
-    low, high = _whole(since, until, HOUR if rollup.hourly else DAY)
-    if low > high:
-        return None
-    stretches = _stretches(low.date(), high.date(), fresh)
-    ends = [(max(low, _start(a)), min(high, _start(b) + DAY - conditions.MILLISECOND)) for a, b in stretches]
-    whole = tuple(Window(first, last) for first, last in ends)
+    whole, rest = _divided(query, HOUR if rollup.hourly else DAY, fresh)
     [key] = metadata_keys(query) if rollup.by_metadata else [""]
-    return Split(rollup, whole, tuple(_between(since, until, whole)), key) if whole else None
+    return Split(rollup, whole, rest, key) if whole else None
+
+
+def looks_up_rated(query: Question) -> bool:
+    """True where the question looks into feedbacks, and rated requests have all columns by which it picks rows."""
+    if query.dataset is not RATED.of or query.as_known_at is not None or query.trace_conditions:
+        return False
+    # Beside those, a group or a filter may read the two lists of metadata, which are there.
+    return any(part.through for part in parts_of(query)) and _columns_picked_by(query) <= set(RATED.copied)
+
+
+def split_by_rated(query: Question, fresh: Mapping[date, bool], own: Mapping[date, RolledDay]) -> RatedSplit | None:
+    """The question's time divided over the rated requests and all rows; None where the former do not pay.
+
+    `own` is what is held of the question's organisation: days of which its requests were not kept are as stale ones,
+    and on days that are not in it the organisation has no request.
+    """
+    kept = {day: is_fresh and (day not in own or own[day].summed > 0) for day, is_fresh in fresh.items()}
+    whole, rest = _divided(query, conditions.MILLISECOND, kept)
+    if not whole or not _gain(whole, own) or _length(whole) < LEAST_SHARE * _length((*whole, *rest)):
+        return None
+    return RatedSplit(RATED, whole, rest)
 
 
 def days_window(query: Question) -> Window:
@@ -97,13 +115,26 @@ def days_window(query: Question) -> Window:
     return Window(_start(conditions.to_millisecond(query.since).date()), last)
 
 
-def rolled_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> dict[date, RolledDay]:
-    """What a rollup holds of each day."""
+def labels_of(engine: Engine, derived: Derived, window: Window = Window()) -> dict[date, str]:
+    """What each day of the window that holds rows is to be labelled with. Read before the rows are, never after."""
+    looked_into = engine.version(derived.through.name) if isinstance(derived, Rated) else ""
+    return labelled(derived, engine.day_fingerprints(derived.of, window), looked_into)
+
+
+def labelled(derived: Derived, fingerprints: Mapping[date, str], looked_into: str = "") -> dict[date, str]:
+    """The labels of days with these fingerprints; `looked_into` is the version of what is looked into beside them."""
+    if isinstance(derived, Rated):
+        return {day: derived.label_of(each, looked_into) for day, each in fingerprints.items()}
+    return {day: derived.label_of(each) for day, each in fingerprints.items()}
+
+
+def rolled_days(engine: Engine, derived: Derived, window: Window = Window()) -> dict[date, RolledDay]:
+    """What a derived dataset holds of each day."""
     day, version = column("day"), column(SOURCE_VERSION)
-    summed = call("GL_SUM_INT", rollup.of.count.name)
+    summed = call("GL_SUM_INT", derived.of.count.name)
     counts = exp.alias_(call("GL_COUNT"), "rows"), exp.alias_(summed, "summed")
     tree = exp.select(day, exp.alias_(version, "version"), *counts)
-    tree = tree.from_(scan(rollup.name, window)).group_by(day, version)
+    tree = tree.from_(scan(derived.name, window)).group_by(day, version)
     if window.since and window.until:
         tree = tree.where(conditions.within_days((window,)))
     held: dict[date, RolledDay] = {}
@@ -114,27 +145,40 @@ def rolled_days(engine: Engine, rollup: Rollup, window: Window = Window()) -> di
     return held
 
 
-def kept_days(engine: Engine, rollup: Rollup, query: Question) -> dict[date, RolledDay]:
-    """What a rollup of metadata holds of the question's key, on each day that it was kept of the organisation."""
-    window, [key] = days_window(query), metadata_keys(query)
-    counts = exp.alias_(call("GL_COUNT"), "rows"), exp.alias_(call("GL_SUM_INT", rollup.of.count.name), "summed")
-    tree = exp.select(column("day"), *counts).from_(scan(rollup.name, window)).group_by(column("day"))
-    own = conditions.within_scope(TenantScope(query.scope.organisation_id))
-    tree = tree.where(conditions.within_days((window,)), own, column(METADATA_KEY).eq(text(key)))
+def kept_days(engine: Engine, derived: Derived, query: Question) -> dict[date, RolledDay]:
+    """What is held of the question's organisation on each day, and of its key where metadata is rolled up."""
+    window = days_window(query)
+    counts = exp.alias_(call("GL_COUNT"), "rows"), exp.alias_(call("GL_SUM_INT", derived.of.count.name), "summed")
+    tree = exp.select(column("day"), *counts).from_(scan(derived.name, window)).group_by(column("day"))
+    tree = tree.where(
+        conditions.within_days((window,)), conditions.within_scope(TenantScope(query.scope.organisation_id))
+    )
+    if isinstance(derived, Rollup) and derived.by_metadata:
+        [key] = metadata_keys(query)
+        tree = tree.where(column(METADATA_KEY).eq(text(key)))
     found = engine.query(tree, window).to_pylist()
     return {row["day"]: RolledDay(frozenset(), row["rows"], row["summed"]) for row in found}
 
 
 def pays(split: Split, held: Mapping[date, RolledDay]) -> bool:
     """True when the rollup's days are enough smaller than the rows they stand for."""
-    days = [held[day] for day in held if any(_is_within(day, window) for window in split.whole)]
+    return _gain(split.whole, held)
+
+
+def freshness_of(labels: Mapping[date, str], held: Mapping[date, RolledDay]) -> dict[date, bool]:
+    """For each day of either: True when it was made from exactly what there is now, which `labels` tell."""
+    now = {day: frozenset({label}) for day, label in labels.items()}
+    return {day: day in held and held[day].fingerprints == now.get(day) for day in now.keys() | held.keys()}
+
+
+def _gain(whole: Sequence[Window], held: Mapping[date, RolledDay]) -> bool:
+    days = [held[day] for day in held if any(_is_within(day, window) for window in whole)]
     return sum(day.summed for day in days) >= LEAST_GAIN * sum(day.rows for day in days)
 
 
-def freshness_of(rollup: Rollup, fingerprints: Mapping[date, str], held: Mapping[date, RolledDay]) -> dict[date, bool]:
-    """For each day of either: True when the rollup was made from exactly the rows that the day has now."""
-    labels = {day: frozenset({rollup.label_of(each)}) for day, each in fingerprints.items()}
-    return {day: day in held and held[day].fingerprints == labels.get(day) for day in labels.keys() | held.keys()}
+def _length(windows: Iterable[Window]) -> timedelta:
+    ends = [(window.since, window.until) for window in windows]
+    return sum((until - since + conditions.MILLISECOND for since, until in ends if since and until), timedelta())
 
 
 def _merges(query: Question) -> bool:
@@ -153,8 +197,12 @@ def _columns_read(parts: Iterable[Measure]) -> set[str]:
 
 def _columns_asked(query: Question) -> set[str] | None:
     """The columns that scope, groups and conditions read, beside `metadata_keys`; None when only the rows will do."""
-    if query.trace_conditions:
-        return None
+    looks_elsewhere = any(registry.filter_(query.dataset, each.filter).through for each in query.conditions)
+    return None if looks_elsewhere or query.trace_conditions else _columns_picked_by(query)
+
+
+def _columns_picked_by(query: Question) -> set[str]:
+    """The row's columns by which rows are picked and grouped, beside `metadata_keys`."""
     asked = {"organisation_id", "workspace_slug"}
     if query.scope.own is not None:
         asked |= {"user_id", "api_key_id"}
@@ -164,11 +212,23 @@ def _columns_asked(query: Question) -> set[str] | None:
             asked.add(dimension.column)
     for condition in query.conditions:
         filter_ = registry.filter_(query.dataset, condition.filter)
-        if filter_.through is not None:
-            return None
         if filter_.operator is not Operator.ALL_PAIRS:
-            asked.update(filter_.columns)
+            asked.update(filter_.columns if filter_.through is None else ("trace_id",))
     return asked
+
+
+def _divided(
+    query: Question, step: timedelta, fresh: Mapping[date, bool]
+) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
+    """The question's time: whole steps of fresh days, and what is left."""
+    since, until = conditions.to_millisecond(query.since), conditions.to_millisecond(query.until)
+    low, high = _whole(since, until, step)
+    if low > high:
+        return (), (Window(since, until),)
+    stretches = _stretches(low.date(), high.date(), fresh)
+    ends = [(max(low, _start(a)), min(high, _start(b) + DAY - conditions.MILLISECOND)) for a, b in stretches]
+    whole = tuple(Window(first, last) for first, last in ends)
+    return whole, tuple(_between(since, until, whole))
 
 
 def _whole(since: datetime, until: datetime, step: timedelta) -> tuple[datetime, datetime]:

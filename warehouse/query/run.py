@@ -1,6 +1,6 @@
 """A question → its answer: from the cache, from a rollup and the rows it lacks, or from the rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -14,10 +14,12 @@ from sqlglot import exp
 
 from warehouse.catalog import registry
 from warehouse.catalog.model import Kind
+from warehouse.catalog.rated import RATED, Derived
 from warehouse.engines.base import Engine, Limits, Window
 from warehouse.query import plan
 from warehouse.query.compile import RANK, TOTAL, compile_grouped, compile_series, measures_of
-from warehouse.query.parts import Split
+from warehouse.query.parts import RatedSplit, Split
+from warehouse.query.plan import RolledDay
 from warehouse.query.spec import GroupedQuery, MetadataDimension, Question, SeriesQuery, dimension_of
 
 _Known = TypeVar("_Known")
@@ -81,17 +83,18 @@ class _Answers:
         engine: Engine,
         query: _Asked,
         limits: Limits,
-        compile_: Callable[[_Asked, Split | None], exp.Select],
+        compile_: Callable[[_Asked, Split | None, RatedSplit | None], exp.Select],
         read: Callable[[_Asked, pa.Table], _Given],
     ) -> _Given:
         # The versions are read before the rows: an answer can only be newer than its key says, never older.
-        versions = tuple(engine.version(dataset.name) for dataset in plan.datasets_of(query))
-        key = (versions, query)
+        versions = {dataset.name: engine.version(dataset.name) for dataset in plan.datasets_of(query)}
+        key = (tuple(versions.values()), query)
         with self._lock:
             known = self._answers.get(key)
         if known is not None:
             return cast("_Given", known)
-        tree = compile_(query, self._split(engine, query, versions[0]))
+        split = self._split(engine, query, versions[query.dataset.name])
+        tree = compile_(query, split, self._rated_split(engine, query, versions))
         found = read(query, engine.query(tree, Window(query.since, query.until), limits))
         if _bytes_of(found) <= CACHE_BYTES // 8:
             with self._lock:
@@ -105,17 +108,38 @@ class _Answers:
             held = self._remembered(made, partial(plan.rolled_days, engine, rollup))
             if not held:
                 continue
-            rows = (rollup.of.name, version, window)
-            fingerprints = self._remembered(rows, partial(engine.day_fingerprints, rollup.of, window))
-            fresh = plan.freshness_of(rollup, fingerprints, held)
+            labels = plan.labelled(rollup, self._fingerprints(engine, rollup, window, version))
+            fresh = plan.freshness_of(labels, held)
             if rollup.by_metadata:
-                of_key = (*made, window, query.scope.organisation_id, plan.metadata_keys(query))
-                held = self._remembered(of_key, partial(plan.kept_days, engine, rollup, query))
+                held = self._kept_days(engine, rollup, query, made)
                 fresh = {day: is_fresh and day in held for day, is_fresh in fresh.items()}
             split = plan.split_by(query, rollup, fresh)
             if split is not None and plan.pays(split, held):
                 return split
         return None
+
+    def _rated_split(self, engine: Engine, query: Question, versions: Mapping[str, str]) -> RatedSplit | None:
+        if not plan.looks_up_rated(query):
+            return None
+        made = (RATED.name, engine.version(RATED.name))
+        held = self._remembered(made, partial(plan.rolled_days, engine, RATED))
+        if not held:
+            return None
+        fingerprints = self._fingerprints(engine, RATED, plan.days_window(query), versions[RATED.of.name])
+        fresh = plan.freshness_of(plan.labelled(RATED, fingerprints, versions[RATED.through.name]), held)
+        if not any(fresh.values()):
+            return None
+        return plan.split_by_rated(query, fresh, self._kept_days(engine, RATED, query, made))
+
+    def _fingerprints(self, engine: Engine, derived: Derived, window: Window, version: str) -> dict[date, str]:
+        key = (derived.of.name, version, window)
+        return self._remembered(key, partial(engine.day_fingerprints, derived.of, window))
+
+    def _kept_days(
+        self, engine: Engine, derived: Derived, query: Question, made: tuple[str, str]
+    ) -> dict[date, RolledDay]:
+        key = (*made, plan.days_window(query), query.scope.organisation_id, plan.metadata_keys(query))
+        return self._remembered(key, partial(plan.kept_days, engine, derived, query))
 
     def _remembered(self, key: tuple[object, ...], make: Callable[[], dict[date, _Known]]) -> dict[date, _Known]:
         with self._lock:
