@@ -31,8 +31,11 @@ def _requests(of: Rated, windows: Sequence[Window]) -> exp.Select:
         exp.EQ(this=exp.column(_COUNTED_DAY), expression=day.copy()),
         exp.EQ(this=exp.column(_COUNTED_OWNER), expression=column("organisation_id")),
     )
-    rows = rows.join(_counted(of, windows).subquery("counted", copy=False), on=same, copy=False)
-    return rows.where(conditions.within_windows(of.of.time_column, windows), _are_few(), copy=False)
+    # Days with many are taken away, not those with few picked: an engine would multiply these with all traces first.
+    many = _counted(of, windows).having(exp.Not(this=exp.paren(_are_few())), copy=False)
+    rows = rows.join(many.subquery("many", copy=False), on=same, join_type="left", copy=False)
+    is_kept = exp.Is(this=exp.column(_COUNTED_OWNER), expression=exp.Null())
+    return rows.where(conditions.within_windows(of.of.time_column, windows), is_kept, copy=False)
 
 
 def _counts(of: Rated, windows: Sequence[Window]) -> exp.Select:

@@ -157,12 +157,19 @@ def _differences(derived: Derived, span: Window) -> exp.Select:
     names = [f"c{index}" for index in range(len(kept_columns))]
     kept = exp.select(*(exp.alias_(column(of), name) for of, name in zip(kept_columns, names, strict=True)))
     kept = kept.from_(scan(derived.name, span)).where(conditions.within_days((span,)))
-    both = exp.union(kept, _lines(derived, _days_of(span)), distinct=False, copy=False)
-    groups = exp.select(*(exp.column(name) for name in names)).from_(both.subquery("both"))
-    groups = groups.group_by(*(exp.column(name) for name in names))
-    groups = groups.having(exp.NEQ(this=call("GL_COUNT"), expression=exp.Literal.number(2)))
+    # Two lines may be the same in all columns, so each counts for its side.
+    both = exp.union(
+        _on_side(kept, names, 1), _on_side(_lines(derived, _days_of(span)), names, -1), distinct=False, copy=False
+    )
+    groups = exp.select(*map(exp.column, names)).from_(both.subquery("both")).group_by(*map(exp.column, names))
+    groups = groups.having(exp.NEQ(this=call("GL_SUM_INT", exp.column("side")), expression=exp.Literal.number(0)))
     differing = exp.select(exp.alias_(exp.column("c0"), "day"), exp.alias_(call("GL_COUNT"), "groups"))
     return differing.from_(groups.subquery("differing")).group_by(exp.column("c0"))
+
+
+def _on_side(lines: exp.Query, names: Sequence[str], side: int) -> exp.Select:
+    number = exp.alias_(exp.Literal.number(side), "side")
+    return exp.select(*map(exp.column, names), number).from_(lines.subquery("lines", copy=False), copy=False)
 
 
 def _key_columns(rollup: Rollup) -> list[Column]:

@@ -15,12 +15,12 @@ LEAST_REQUESTS = 8
 """The rated requests of an organisation's day are kept where the day has at least so many requests for each of them."""
 _SINCE = 9
 _COPIED = (
-    *("organisation_id", "created_at", "workspace_slug", "id", "user_id", "api_key_id", "ai_org", "ai_model"),
+    *("organisation_id", "created_at", "workspace_slug", "user_id", "api_key_id", "ai_org", "ai_model"),
     *("virtual_key", "config", "prompt_slug", "response_status_code", "cache_status", "retry_success_count"),
-    *("trace_id", "span_id", "metadata.key", "metadata.value", "_user", "req_units", "res_units", "total_units"),
+    *("trace_id", "metadata.key", "metadata.value", "_user", "req_units", "res_units", "total_units"),
     *("cost", "cost_source", "unpriced_reason"),
 )
-"""Everything that a scope, a group or a filter reads, and the id, by which no two lines are the same."""
+"""Everything that a scope, a group or a filter reads, but for the span: who names one asks for a single request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Rated:
 
 def _copied(name: str) -> Column:
     of = GENERATIONS.column(name)
-    return replace(of, since=max(of.since, _SINCE), distinct=of.distinct or name == GENERATIONS.id_column)
+    return replace(of, since=max(of.since, _SINCE))
 
 
 _COUNT = Column(
