@@ -7,13 +7,12 @@ import dagster as dg
 
 from pipelines.assets.generations import generations
 from pipelines.metadata import SHOWN, describe_books, describe_differences, describe_freshness, describe_unpriced
-from pipelines.resources import Ledger
+from pipelines.resources import LOOKBACK, Ledger
 from warehouse.catalog.rated import DERIVED
 from warehouse.engines.base import Window
 from warehouse.query.checks import conservation, freshness, unpriced_share
 from warehouse.rollups import check_rollups
 
-LOOKBACK = timedelta(days=35)
 STALE_AFTER = timedelta(hours=26)
 
 
@@ -48,7 +47,7 @@ def rows_are_fresh(ledger: Ledger) -> dg.AssetCheckResult:
 
 @dg.multi_asset_check(specs=[dg.AssetCheckSpec("equals_rows", asset=rollup.name) for rollup in DERIVED.values()])
 def rollups_equal_rows(ledger: Ledger) -> Iterator[dg.AssetCheckResult]:
-    """Every rollup of the last weeks gives the same sums as the rows."""
+    """What is derived of the last weeks is what the rows make."""
     now = ledger.now()
     differences = check_rollups(ledger.engine(), Window(now - LOOKBACK, now))
     for rollup in DERIVED.values():

@@ -56,12 +56,17 @@ def reprice_requests() -> None:
 
 @dg.op(pool=WRITES)
 def tidy(context: dg.OpExecutionContext, ledger: Ledger) -> None:
-    """Compact, checkpoint and sweep the warehouse; forget audit records whose time is over."""
+    """Look up which requests have new feedback; compact, checkpoint and sweep all tables; forget old audit records."""
+    if days := ledger.rate_requests():
+        context.log.info("looked %s days through for requests with feedback", days)
     for done in (*ledger.forget_old_audit_records(), *ledger.engine().maintain(ledger.now())):
         context.log.info(done)
 
 
-@dg.job(executor_def=dg.in_process_executor, description="Compact, checkpoint and sweep the warehouse.")
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Look up what has new feedback; compact, checkpoint and sweep the warehouse.",
+)
 def maintain_warehouse() -> None:
     """One op: it runs beside loads and queries without harm."""
     tidy()

@@ -14,7 +14,8 @@ from api.cli.local import Local
 from api.exports.running import Due, Outcome
 from api.limits.counting import Refreshed
 from api.limits.listing import Shown
-from warehouse.engines.base import Engine
+from warehouse.catalog.rated import RATED
+from warehouse.engines.base import Engine, Window
 from warehouse.errors import ConfigurationError
 from warehouse.ingest.audit import forget_old
 from warehouse.ingest.daily import DailyLogs, DayInventory
@@ -22,11 +23,14 @@ from warehouse.ingest.load import LoadReport
 from warehouse.pricing.book import PriceBook
 from warehouse.reprice.rows import Selection
 from warehouse.reprice.run import RepriceReport
+from warehouse.rollups import build_rollups
 
 OVERDUE = timedelta(seconds=30)
 """A message that is due for longer than this is sent by no server."""
 EXPORTS = "exports"
 """The pool of runs that write exports: one at a time leaves the machine to questions."""
+LOOKBACK = timedelta(days=35)
+"""The last weeks: what most questions are about."""
 WRITES = "warehouse_writes"
 """The pool of every run that writes to the warehouse (dagster.yaml gives pools one slot)."""
 
@@ -93,6 +97,10 @@ class Ledger(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgum
         """The shares without a cost above which the check alerts."""
         settings = self._local.settings.warehouse
         return UnpricedLimits(settings.unpriced_requests_limit, settings.unpriced_tokens_limit)
+
+    def rate_requests(self) -> int:
+        """Bring the rated requests of the last weeks up to date with the feedback on them; how many days were not."""
+        return build_rollups(self.engine(), Window(self.now() - LOOKBACK, self.now()), [RATED])[RATED.name]
 
     def now(self) -> datetime:
         """The present, in UTC."""

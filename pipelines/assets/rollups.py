@@ -1,4 +1,4 @@
-"""Sums by day and hour, rebuilt where the rows under them changed."""
+"""What is derived of the rows: sums by day and hour, and requests with feedback; rebuilt where rows changed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ from warehouse.rollups import build_rollups
     pool=WRITES,
 )
 def rollups(context: dg.AssetExecutionContext, ledger: Ledger) -> Iterator[dg.MaterializeResult[Any]]:
-    """Every rollup of the day, made equal to its rows."""
+    """All that is derived of the day, made equal to what its rows make."""
     built = build_rollups(ledger.engine(), window_of(day_of(context.partition_key)))
     for rollup in DERIVED.values():
         yield dg.MaterializeResult(asset_key=rollup.name, metadata=describe_rollups(built, rollup.name))

@@ -155,7 +155,9 @@ def test_days_are_replaced_where_their_parts_are() -> None:
 
 def test_retention_is_for_what_gateways_sent() -> None:
     aging = {name for name, dataset in DATASETS.items() if ddl.set_retention(dataset, "default", SHARDS) is not None}
-    assert aging == {"generations", "feedbacks"}
+    assert aging == {"generations", "feedbacks", "rated_requests"}
+    [copied] = text(ddl.set_retention(DATASETS["rated_requests"], "default", SHARDS))
+    assert copied.endswith('MODIFY TTL toDateTime("day") + INTERVAL 91 DAY')
     assert text(ddl.set_retention(GENERATIONS, "default", SHARDS)) == [
         (
             'ALTER TABLE "default"."generations_local" ON CLUSTER "main" '

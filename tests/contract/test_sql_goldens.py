@@ -157,6 +157,16 @@ def test_a_question_of_a_key_of_the_metadata_split_over_its_rollup_and_rows(engi
     check("split_metadata", {engine.name: pretty(engine, compile_grouped(query, split)) for engine in engines})
 
 
+def test_a_question_that_looks_rated_requests_up(engines: list[Engine]) -> None:
+    query = question(("metadata.te'am",), "cost", "feedbacks", conditions=(Condition("cost_min", 1),))
+    assert plan.looks_up_rated(query)
+    fresh = {datetime(2026, 2, day, tzinfo=UTC).date(): day != 10 for day in range(1, 29)}
+    rated = plan.split_by_rated(query, fresh, {})
+    assert rated is not None
+    assert rated.whole[0].since == SINCE
+    check("split_rated", {engine.name: pretty(engine, compile_grouped(query, None, rated)) for engine in engines})
+
+
 def test_a_question_as_known_at_an_instant(engines: list[Engine]) -> None:
     asked = question(("model",), "cost", "p95_latency", conditions=(Condition("cost_min", 1),))
     query = replace(asked, as_known_at=datetime(2026, 3, 5, 10, 0, 0, 123_999, tzinfo=UTC))

@@ -18,6 +18,7 @@ from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.functions import call, column
 from warehouse.catalog.generations import GENERATIONS
 from warehouse.catalog.model import Dataset
+from warehouse.catalog.rated import RATED
 from warehouse.catalog.registry import DATASETS
 from warehouse.engines import clickhouse_statements as statements
 from warehouse.engines.base import Batch, Engine, Window, scan
@@ -243,10 +244,11 @@ def test_retention_follows_its_setting(tmp_path: Path) -> None:
         assert "TTL" not in ttl("generations")
         for days in (30, 3650):
             aging = ClickHouseEngine.connect(url, topology=Topology(retention_days=days))
-            assert aging.create([GENERATIONS, FEEDBACKS, ROLLUP]) == [
-                f"{n} keeps its rows for {days} days" for n in ("generations", "feedbacks")
+            assert aging.create([GENERATIONS, FEEDBACKS, ROLLUP, RATED.dataset]) == [
+                *(f"{n} keeps its rows for {days} days" for n in ("generations", "feedbacks")),
+                f"rated_requests keeps its rows for {days + 1} days",
             ]
-            assert aging.create([GENERATIONS, FEEDBACKS, ROLLUP]) == []
+            assert aging.create([GENERATIONS, FEEDBACKS, ROLLUP, RATED.dataset]) == []
             aging.close()
             assert f"toIntervalDay({days})" in ttl("generations")
         assert "TTL" not in ttl(ROLLUP.name)

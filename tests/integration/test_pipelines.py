@@ -14,8 +14,12 @@ from pipelines.definitions import defs
 from pipelines.resources import Ledger
 from pipelines.schedules import hourly_load
 from pipelines.sensors import new_gateway_logs
+from tests.factories.rows import as_feedbacks
+from warehouse.catalog.feedbacks import FEEDBACKS
 from warehouse.catalog.generations import GENERATIONS
-from warehouse.catalog.rated import DERIVED
+from warehouse.catalog.rated import DERIVED, RATED
+from warehouse.engines.base import Batch
+from warehouse.rollups import stale_days
 from warehouse.sample.spec import SampleSpec
 from warehouse.sample.write import write_sample
 
@@ -111,7 +115,7 @@ def test_a_check_fails_when_rows_and_rollup_differ(local: Local, logs: list[date
         index = held.schema.get_field_index("requests")
         wrong = held.set_column(index, "requests", pc.add(held["requests"], 1))
         of_day = wrong.filter(pc.equal(wrong["day"], logs[0]))
-        local.engine.replace_days(rollup, [logs[0]], of_day.cast(held.schema))
+        local.engine.replace_days(rollup.dataset, [logs[0]], of_day.cast(held.schema))
         evaluated = run_day(logs[1], instance)
         assert checks(evaluated)["rollup_day_model", "equals_rows"] is False
         assert checks(evaluated)["rollup_day_api_key", "equals_rows"] is True
@@ -159,6 +163,18 @@ def test_the_hour_after_midnight_takes_yesterday_along(at: str, days: list[str])
         )
         asked = hourly_load.evaluate_tick(context).run_requests or []
     assert [request.partition_key for request in asked] == days
+
+
+def test_maintenance_finds_the_requests_with_new_feedback(local: Local, logs: list[date]) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run_day(logs[0], instance).success
+        assert stale_days(local.engine, RATED) == []
+        given = {"organisation_id": "org", "created_at": UNTIL, "id": "given-now", "trace_id": "a", "value": 1}
+        assert local.engine.append(FEEDBACKS, as_feedbacks([given]), Batch("given")).stored == 1
+        assert stale_days(local.engine, RATED) == logs[:1]
+        job = defs.resolve_job_def("maintain_warehouse")
+        assert job.execute_in_process(instance=instance, resources={"ledger": Ledger()}).success
+        assert stale_days(local.engine, RATED) == []
 
 
 def test_maintenance_and_prices_run(local: Local, logs: list[date]) -> None:

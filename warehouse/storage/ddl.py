@@ -241,12 +241,22 @@ def _sharding_key(dataset: Dataset) -> exp.Expr:
     return _call("cityHash64", _column(dataset.id_column))
 
 
-def _ttl(dataset: Dataset, topology: Topology) -> exp.MergeTreeTTL | None:
+def kept_days(dataset: Dataset, topology: Topology) -> int | None:
+    """For how many days from its time a row of the dataset is kept; None for ever."""
     # Only what gateways sent ages: the books of loads and log objects must outlive the rows they vouch for.
-    ages = dataset.id_column is not None and any(column.origin is Origin.GATEWAY for column in dataset.columns)
+    of_gateways = any(column.origin is Origin.GATEWAY for column in dataset.columns)
+    ages = dataset.holds_rows or (dataset.id_column is not None and of_gateways)
     if topology.retention_days is None or not ages:
         return None
-    kept = exp.Interval(this=exp.Literal.number(topology.retention_days), unit=exp.var("DAY"))
+    # A derived day goes with the last of its rows, and whole.
+    return topology.retention_days + (dataset.id_column is None)
+
+
+def _ttl(dataset: Dataset, topology: Topology) -> exp.MergeTreeTTL | None:
+    days = kept_days(dataset, topology)
+    if days is None:
+        return None
+    kept = exp.Interval(this=exp.Literal.number(days), unit=exp.var("DAY"))
     expires = exp.Add(this=_call("toDateTime", _column(dataset.time_column)), expression=kept)
     return exp.MergeTreeTTL(expressions=[expires])
 
