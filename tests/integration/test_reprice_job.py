@@ -16,9 +16,10 @@ from pipelines.partitions import selection_of
 from pipelines.resources import Ledger
 from tests.factories.prices import default, entry
 from warehouse.catalog.functions import column
+from warehouse.catalog.rollups import ROLLUP_OF
 from warehouse.ingest.load import LoadOptions
 from warehouse.ingest.source import Source
-from warehouse.rollups import ROLLUP_OF, stale_days
+from warehouse.rollups import stale_days
 
 
 def write_prices(folder: Path, rate: float, **dates: str) -> None:

@@ -232,6 +232,9 @@ def test_where_most_requests_are_rated_the_rows_are_read(
         for organisation in ("org-a", "org-b"):
             assert_same(engine, replace(ALL, scope=TenantScope(organisation)))
         monkeypatch.setattr(plan, "LEAST_SHARE", 0.5)
+        years = replace(ALL, since=SPAN[0] - timedelta(days=700))
+        assert split_of(engine, years) is not None
+        monkeypatch.setattr(plan, "LEAST_SHARE", 0.6)
         assert split_of(engine, ALL) is None
         monkeypatch.setattr(plan, "LEAST_SHARE", 0)
         monkeypatch.setattr(plan, "LEAST_GAIN", 4)

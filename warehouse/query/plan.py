@@ -28,7 +28,7 @@ LEAST_GAIN = 4
 LEAST_COLUMNS = 3
 """Beside measures that do not merge, it is taken when at least this many columns of the rows need not be read then."""
 LEAST_SHARE = 0.5
-"""Rated requests are taken where they answer at least this share of the time; else all rows are read anyway."""
+"""Rated requests are taken where they answer at least this share of the days; else all rows are read anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ def split_by_rated(query: Question, fresh: Mapping[date, bool], own: Mapping[dat
     """
     kept = {day: is_fresh and (day not in own or own[day].summed > 0) for day, is_fresh in fresh.items()}
     whole, rest = _divided(query, conditions.MILLISECOND, kept)
-    if not whole or not _gain(whole, own) or _length(whole) < LEAST_SHARE * _length((*whole, *rest)):
-        return None
-    return RatedSplit(RATED, whole, rest)
+    asked = [kept[day] for day in kept if _is_within(day, days_window(query))]
+    pays_off = whole and sum(asked) >= LEAST_SHARE * len(asked) and _gain(whole, own)
+    return RatedSplit(RATED, whole, rest) if pays_off else None
 
 
 def days_window(query: Question) -> Window:
@@ -174,11 +174,6 @@ def freshness_of(labels: Mapping[date, str], held: Mapping[date, RolledDay]) -> 
 def _gain(whole: Sequence[Window], held: Mapping[date, RolledDay]) -> bool:
     days = [held[day] for day in held if any(_is_within(day, window) for window in whole)]
     return sum(day.summed for day in days) >= LEAST_GAIN * sum(day.rows for day in days)
-
-
-def _length(windows: Iterable[Window]) -> timedelta:
-    ends = [(window.since, window.until) for window in windows]
-    return sum((until - since + conditions.MILLISECOND for since, until in ends if since and until), timedelta())
 
 
 def _merges(query: Question) -> bool:
