@@ -27,9 +27,11 @@ ANSWERED_BY_THE_WAREHOUSE = frozenset(
         "test_permissions",
         "test_policies_backtest",
         "test_price_chain_ingest",
+        "test_recorded_requests",
         "test_sdk_analytics",
         "test_sdk_feedback_exports",
         "test_sdk_logs",
+        "test_sdk_requests",
         "test_traces_api",
     }
 )

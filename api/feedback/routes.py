@@ -1,6 +1,6 @@
 """`POST /feedback` and `PUT /feedback/{id}`. Source: dataplane contract 3.6."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import Depends, Path, Request
@@ -33,12 +33,22 @@ _BODY: dict[str, Any] = {
 _MANY = TypeAdapter(list[NewFeedback])
 
 
+def _listed(told: object) -> object:
+    """An array, also where it comes as `{"0": …, "1": …}`: so the Node SDK 3 writes arrays."""
+    if not isinstance(told, dict) or not told:
+        return told
+    by_place = cast("dict[str, object]", told)
+    places = [str(place) for place in range(len(by_place))]
+    return [by_place[place] for place in places] if by_place.keys() == set(places) else by_place
+
+
 async def _given(request: Request) -> list[NewFeedback]:
     """The feedbacks of the body. Raises: InvalidRequest that says which and why."""
     try:
         told: object = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The body is not JSON: {error}") from None
+    told = _listed(told)
     if not isinstance(told, dict | list):
         raise InvalidRequest("The body must be a feedback object, or an array of them.")
     if isinstance(told, list) and not 1 <= len(told) <= MOST_FEEDBACKS:

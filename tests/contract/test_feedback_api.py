@@ -68,6 +68,15 @@ def test_one_and_many_are_answered_in_order_and_counted(world: World) -> None:
     world.until({**dict.fromkeys(range(-10, 11), 1), 5: 2})
 
 
+def test_an_array_as_the_node_sdk_writes_it(world: World) -> None:
+    two = [{"traceID": "n1", "value": 3}, {"traceID": "n2", "value": -3}]
+    ids = world.send("POST", "", {str(place): one for place, one in enumerate(two)})["feedback_ids"]
+    assert len(set(ids)) == 2
+    world.until({3: 1, -3: 1})
+    refused = world.client.post("/v1/feedback", json={"0": two[0], "2": two[1]}, headers=auth(world.key))
+    assert (refused.status_code, refused.json()["data"]["errorCode"]) == (400, "AB01")
+
+
 def test_a_change_is_seen_and_what_is_left_out_stays(world: World) -> None:
     [one, other] = world.give([{"trace_id": "t", "value": 4, "weight": 0.5}, {"trace_id": "t", "value": 1}])
     # At once: neither is in the warehouse yet, as far as anybody knows.
