@@ -23,7 +23,7 @@ from warehouse.catalog.operations import BATCHES
 from warehouse.catalog.registry import dataset
 from warehouse.engines.base import Batch, Engine, Window
 from warehouse.ingest.batching import to_arrow
-from warehouse.storage.disk import fsync_folder, try_lock
+from warehouse.storage.disk import sync_folder, try_lock
 
 _SUFFIX = ".open.ndjson"
 
@@ -109,7 +109,7 @@ class Books:
             if handle is None:
                 raise RuntimeError(f"two loads have the id {self._load_id}")
             self._journal = os.fdopen(handle, "ab", buffering=0)
-            fsync_folder(self._folder)
+            sync_folder(self._folder)
         self._journal.write(json.dumps(asdict(intent)).encode() + b"\n")
         os.fsync(self._journal.fileno())
 

@@ -11,7 +11,7 @@ import orjson
 
 from warehouse.ingest.credentials import without_credentials
 from warehouse.ingest.records import BadRecord, Original, Reject
-from warehouse.storage.disk import fsync_folder
+from warehouse.storage.disk import sync_folder
 
 VERSION_FIELD = "gateledger_quarantine"
 VERSION = 1
@@ -39,7 +39,7 @@ class Quarantine:
             self._folder.mkdir(parents=True, exist_ok=True)
             # Prompts and names of people stand in these records: for the owner's eyes only.
             self._file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb")
-            fsync_folder(self._folder)
+            sync_folder(self._folder)
         self._file.write(b"".join(orjson.dumps(entry(reject, self._at)) + b"\n" for reject in rejects))
         self._file.flush()
         os.fsync(self._file.fileno())

@@ -34,7 +34,7 @@ from warehouse.ingest.formats.spool import (
 from warehouse.ingest.load import LoadOptions, LoadReport, Progress
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.source import Source
-from warehouse.storage.disk import fsync_folder, lease
+from warehouse.storage.disk import lease, sync_folder
 
 _OPEN, _SEALED = ".open", ".sealed"
 _SEGMENT_BYTES = 32 << 20
@@ -233,7 +233,7 @@ class Spool:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         handle = os.open(path, flags, 0o600)
         os.write(handle, orjson.dumps({VERSION_FIELD: VERSION}) + b"\n")
-        fsync_folder(self._folder)
+        sync_folder(self._folder)
         return _Segment(path, handle, os.getpid(), os.fstat(handle).st_size)
 
     def _forget(self) -> None:
@@ -253,12 +253,12 @@ class Spool:
                     path.rename(path.with_suffix(_SEALED))
             finally:
                 os.close(handle)
-        fsync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _delete(self, sources: Sequence[Source]) -> None:
         for source in sources:
             (self._folder / source.key).unlink(missing_ok=True)
-        fsync_folder(self._folder)
+        sync_folder(self._folder)
 
 
 def _source(path: Path) -> Source:

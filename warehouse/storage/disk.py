@@ -7,13 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def fsync_folder(folder: Path) -> None:
-    """Returns once the folder's list of files is on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync_file(path: Path) -> None:
+    """Returns once the file's content is on disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Returns once the folder's list of files is on disk."""
+    sync_file(path)
 
 
 def try_lock(path: Path) -> int | None:

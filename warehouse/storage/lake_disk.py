@@ -12,6 +12,7 @@ import pyarrow as pa
 from warehouse.catalog.model import Dataset
 from warehouse.errors import ConfigurationError, WarehouseError
 from warehouse.storage import lake_log
+from warehouse.storage.disk import sync_file, sync_folder
 from warehouse.storage.lake_names import DataFile
 from warehouse.storage.lake_parquet import write_parquet
 from warehouse.storage.lake_store import LakeStore, Written
@@ -84,9 +85,9 @@ class DiskStore(LakeStore):
                     write_parquet(dataset, rows, sink)
                     sink.flush()
                     os.fsync(sink.fileno())
-                lake_log.sync_folder(path.parent)
+                sync_folder(path.parent)
                 if new_folder:
-                    lake_log.sync_folder(path.parent.parent)
+                    sync_folder(path.parent.parent)
                 status = path.stat()
             except BaseException:
                 with suppress(OSError):
@@ -116,21 +117,21 @@ class DiskStore(LakeStore):
         try:
             for version in range(first, last + 1):
                 with suppress(FileNotFoundError):  # cleaned away: a synced checkpoint holds it
-                    lake_log.sync_file(log / lake_log.entry_name(version))
-            lake_log.sync_folder(log)
+                    sync_file(log / lake_log.entry_name(version))
+            sync_folder(log)
         except OSError as error:
             raise _refused("sync", log, error) from error
 
     def sync_created(self, table: str) -> None:
-        lake_log.sync_folder(self._root / table)
-        lake_log.sync_folder(self._root)
-        lake_log.sync_folder(self._root.parent)
+        sync_folder(self._root / table)
+        sync_folder(self._root)
+        sync_folder(self._root.parent)
 
     def sync_checkpoint(self, table: str, version: int) -> None:
         log = self._log(table)
-        lake_log.sync_file(log / lake_log.checkpoint_name(version))
-        lake_log.sync_file(log / lake_log.LAST_CHECKPOINT)
-        lake_log.sync_folder(log)
+        sync_file(log / lake_log.checkpoint_name(version))
+        sync_file(log / lake_log.LAST_CHECKPOINT)
+        sync_folder(log)
 
     def checkpoint_version(self, table: str) -> int:
         return lake_log.last_checkpoint(self._log(table))

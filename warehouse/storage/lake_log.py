@@ -13,6 +13,8 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.storage.disk import sync_folder
+
 LOG_FOLDER = "_delta_log"
 LAST_CHECKPOINT = "_last_checkpoint"
 ACTIONS = "gateledger.actions"
@@ -57,20 +59,6 @@ def last_checkpoint(folder: Path) -> int:
         return int(said["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return -1
-
-
-def sync_file(path: Path) -> None:
-    """Make a file's content survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder survive a power loss."""
-    sync_file(path)
 
 
 def _entry_version(name: str) -> int | None:
