@@ -377,3 +377,11 @@ def test_a_number_that_is_no_count_is_refused_among_numbers(value) -> None:
     assert len(reasons(batch)) == 1
     assert batch.rejects[0].original.record == 2
     assert {row["res_units"] for row in rows_of(batch)} == {200}
+
+
+def test_one_of_two_parallel_lists_is_refused_for_the_same_reason_alone_as_beside_others() -> None:
+    alone = metric(1, **{"metadata.key": []})
+    for others in ([], [metric(2)], [metric(2, **{"metadata.key": False})]):
+        assert reasons(batch_of(lines(alone, *others), form="metrics"))[0] == (
+            "metadata.key and metadata.value are not lists"
+        )

@@ -238,6 +238,11 @@ def _doubtful(fast: _Fast, look: Look, columns: Mapping[str, str]) -> pl.Series 
         names = dict.fromkeys((columns["id"], _ALTERNATIVE_ID))
         found += [_numbers_or_flags(frame[name]) for name in names if _has_any(frame[name])]
     found += [_nested(frame[columns[name]]) for name in LISTS if name in columns and _has_any(frame[columns[name]])]
+    for _, names, _, _ in _PAIRS:
+        lists = [frame[columns[name]] for name in names if name in columns]
+        if len(lists) == len(names) and any(_has_any(one) for one in lists):
+            # One of two parallel lists without the other.
+            found.append(lists[0].is_null() != lists[1].is_null())
     if UNITS_FIELD in columns:
         found.append(frame[columns[UNITS_FIELD]].is_not_null())
     if fast.odd_metadata is not None:
