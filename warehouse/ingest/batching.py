@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
@@ -25,7 +25,8 @@ from warehouse.pricing.negotiated import Overlay
 from warehouse.settings import CostPolicy
 from warehouse.storage.tables import arrow_schema, with_views
 
-_PROVIDER = "ai_org"
+_PRICED_BY = ("ai_org", "ai_model")
+_WORTH_REHEARSING = 1024
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,21 @@ class Priced:
         return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if names else ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pricing:
     """What prices rows: the book, the rule which cost counts, and what was agreed."""
 
     book: PriceBook
     policy: CostPolicy
     overlay: Overlay | None = None
+    _is_rehearsed: bool = field(default=False, init=False)
 
-    def prepare(self, read: Read) -> bool:
-        """Have the book read the prices of these rows before a batch waits for them; False where rows name none."""
+    def is_to_rehearse(self, read: Read) -> bool:
+        """True, once, for a read of so many rows that more batches like theirs are to be expected; see `rehearse`."""
         frame = None if read.piece is None else read.piece.frame
-        if frame is None or _PROVIDER not in frame.columns:
+        if self._is_rehearsed or frame is None or frame.height < _WORTH_REHEARSING:
             return False
-        self.book.shelves(frame[_PROVIDER].drop_nulls().unique().to_list())
+        self._is_rehearsed = True
         return True
 
 
@@ -108,6 +110,18 @@ def make_batch(
     return Priced(dataset, name, to_arrow(frame, dataset), rejects, reads, places, organisations, span)
 
 
+def rehearse(read: Read, owner: Ownership, constants: Mapping[str, str], pricing: Pricing, now: datetime) -> None:
+    """Make a batch of one row of each model among these and drop it, so that no batch waits for what is worked out
+    once: the prices of these models, and the dearest of all where one is unknown.
+    """
+    if read.piece is None or read.piece.frame is None:
+        return
+    names = [name for name in _PRICED_BY if name in read.piece.frame.columns]
+    if names:
+        few = replace(read.piece, frame=read.piece.frame.unique(names, keep="any"), rows=(), bad=())
+        make_batch([replace(read, piece=few)], owner, constants, pricing, now)
+
+
 def _as_files_keep_it(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     """The frame in the order in which the lake keeps rows: here a row is moved by its views, later with all its text.
 
@@ -128,13 +142,13 @@ def _source_names(reads: Sequence[Read]) -> pl.Expr:
 def to_arrow(frame: pl.DataFrame, dataset: Dataset) -> pa.Table:
     """The frame as the dataset's Arrow table, texts as views; a column that no record can fill is empty."""
     schema = with_views(arrow_schema(dataset))
-    absent = [field for field in schema if field.name not in frame.columns]
+    absent = [one for one in schema if one.name not in frame.columns]
     given = frame.select(name for name in schema.names if name in frame.columns)
     table = given.to_arrow(compat_level=pl.CompatLevel.newest())
-    for field in absent:
-        is_list = pa.types.is_list(field.type)
-        empty = pa.array([[]], field.type).take([0] * frame.height) if is_list else pa.nulls(frame.height, field.type)
-        table = table.append_column(field, empty)
+    for one in absent:
+        is_list = pa.types.is_list(one.type)
+        empty = pa.array([[]], one.type).take([0] * frame.height) if is_list else pa.nulls(frame.height, one.type)
+        table = table.append_column(one, empty)
     return table.select(schema.names).cast(schema)
 
 

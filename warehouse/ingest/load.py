@@ -13,7 +13,14 @@ from pathlib import Path
 
 from warehouse.engines.base import Appended, Batch, Engine
 from warehouse.errors import InvalidInput, SourceError, WarehouseError
-from warehouse.ingest.batching import Priced, Pricing, conflict_rejects, make_batch, reasons_of
+from warehouse.ingest.batching import (
+    Priced,
+    Pricing,
+    conflict_rejects,
+    make_batch,
+    reasons_of,
+    rehearse,
+)
 from warehouse.ingest.beside import Beside
 from warehouse.ingest.books import Books, Intent, attempted, committed, count_batch, find_entries, recovered, settle
 from warehouse.ingest.formats import registry
@@ -163,7 +170,6 @@ class _Run:
         self._reasons: Counter[str] = Counter()
         self._unbooked = 0
         self._bytes_read = 0
-        self._is_prepared = False
 
     def load(
         self,
@@ -184,8 +190,9 @@ class _Run:
             try:
                 with Background(Job(sources, self._options.format, options, self._count_bytes)) as background:
                     for read in (read for slab in background.slabs() for read in slab):
-                        # While the rest of the first batch is read, nothing else is to be done.
-                        self._is_prepared = self._is_prepared or self._pricing.prepare(read)
+                        if self._pricing.is_to_rehearse(read):
+                            # While the first batch is read, nothing is to be stored.
+                            storing.run(partial(self._rehearse, read))
                         held.add(read)
                         if held.rows >= self._options.batch_rows or held.size >= _BATCH_BYTES:
                             self._commit(held.take(), storing, on_committed)
@@ -224,6 +231,9 @@ class _Run:
     def _count_bytes(self, size: int) -> None:
         self._bytes_read += size
 
+    def _rehearse(self, read: Read) -> None:
+        rehearse(read, self._owner, self._options.constants, self._pricing, self._now)
+
     def _commit(
         self, reads: Sequence[Read], storing: Beside, on_committed: Callable[[Sequence[Source]], None] | None
     ) -> None:
@@ -234,6 +244,8 @@ class _Run:
         del reads
         if not by_dataset:
             storing.run(_nothing, after)
+        if not self._counts["batches"]:
+            storing.finish()
         while by_dataset:
             # Nothing here may hold what was read: making the batch lets go of it as early as it can.
             batch = make_batch(by_dataset.popitem()[1], self._owner, self._options.constants, self._pricing, self._now)
