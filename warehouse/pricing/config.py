@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from warehouse.errors import PricingError
+from warehouse.pricing.collector import uncollected
 from warehouse.pricing.formula import EXACT, Calculation, parse_calculation
 from warehouse.pricing.units import (
     DEFAULT_PREFIX,
@@ -157,6 +158,7 @@ class _Refused(Exception):
         super().__init__(message)
 
 
+@uncollected()
 def parse_provider(provider: str, text: bytes | str, source: str = "") -> ProviderPricing:
     """The prices in one provider's file; what could not be used is in `problems`.
 
@@ -200,12 +202,10 @@ def _periods(entry: Mapping[str, Any]) -> tuple[ModelPricing, ...]:
     first = _model(entry, ())
     if not (written := entry.get("periods")):
         return (first,)
-    found = [first]
+    found, shared = [first], {name: entry.get(name) for name in ("source", "as_of")}
     for index, period in enumerate(_list(written, ("periods",))):
         path = (f"periods[{index}]",)
-        found.append(
-            _model({**_object(period, path), "source": entry.get("source"), "as_of": entry.get("as_of")}, path)
-        )
+        found.append(_model({**_object(period, path), **shared}, path))
     found.sort(key=lambda period: period.effective_from or _BEGINNING)
     starts = [period.effective_from for period in found]
     if len(set(starts)) != len(starts):
