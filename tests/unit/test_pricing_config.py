@@ -136,6 +136,15 @@ def test_what_is_no_price_file_at_all_is_an_error_that_names_it(text):
         parse_provider("acme", text, "here.json")
 
 
-def test_a_price_finer_than_any_float_text_is_rounded_once():
-    rate = parse_provider("p", _file(m=_tokens(request_token=1)).replace("1}", "0." + "3" * 40 + "}"))
-    assert rate.models["m"][0].config.pay_as_you_go.tokens["request_token"] == Decimal("0." + "3" * 24)
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("0." + "3" * 40, "0." + "3" * 24),
+        ("1.6e-24", "2e-24"),  # few characters, and too many decimals all the same
+        ("0." + "0" * 23 + "16", "2e-24"),
+        ("0." + "0" * 22 + "16", "1.6e-23"),
+    ],
+)
+def test_a_price_finer_than_any_float_text_is_rounded_once(written, kept):
+    rate = parse_provider("p", _file(m=_tokens(request_token=1)).replace("1}", written + "}"))
+    assert rate.models["m"][0].config.pay_as_you_go.tokens["request_token"] == Decimal(kept)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.factories.prices import MemoryLevel, default, entry
+from tests.factories.prices import MemoryLevel, default, entry, times
 from warehouse.pricing.book import PriceBook, PriceRow
 from warehouse.pricing.envelopes import envelope
 from warehouse.pricing.multiplier import Multiplier
@@ -41,7 +41,7 @@ KINDS = (
 HALF = Multiplier({"default": Decimal("0.5"), "response_token": Decimal(2)})
 
 
-def tariffs(row: PriceRow, kind: Facets, factor: Multiplier | None) -> Iterator[Tariff]:
+def tariffs(row: PriceRow, kind: Facets, factor: Multiplier | None, *, has_units: bool = False) -> Iterator[Tariff]:
     """All that a price could come to, worked out one by one."""
     minutes = {0, *(edge for hours in row.pricing.hours for edge in (hours.start, hours.end))}
     for size in {0, *(edge + 1 for edge in thresholds(row.pricing))} if has_price(row.pricing) else ():
@@ -49,7 +49,9 @@ def tariffs(row: PriceRow, kind: Facets, factor: Multiplier | None) -> Iterator[
             facets = replace(kind, prompt_tokens=size, minute_of_day=minute)
             config, _ = choose(row.default, row.pricing, facets)
             found = tariff(config, facets)
-            if found.needs_units or (found.needs_images and not kind.has_images) or (found.is_free and kind.has_images):
+            if (found.needs_units and not has_units) or (found.needs_images and not kind.has_images):
+                continue
+            if found.is_free and kind.has_images:
                 continue
             yield found if factor is None else factor.scaled(found, config.pay_as_you_go)
 
@@ -66,30 +68,42 @@ def amounts(of: Tariff) -> dict[object, Decimal]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("factor", [None, HALF])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_an_envelope_is_the_least_and_the_most_of_every_tariff(provider, factor, kind):
-    found = [amounts(one) for row in BOOK.rows(provider) for one in tariffs(row, kind, factor)]
+@pytest.mark.parametrize("has_units", [False, True])
+def test_an_envelope_is_the_least_and_the_most_of_every_tariff(has_units, provider, factor, kind):
+    every = (one for row in BOOK.rows(provider) for one in tariffs(row, kind, factor, has_units=has_units))
+    found = [amounts(one) for one in every]
     keys = {key for one in found for key in one}
-    low, high = envelope(BOOK, provider, kind, factor, has_units=False)
+    low, high = envelope(BOOK, provider, kind, factor, has_units=has_units)
     assert high is not None
     assert amounts(high) == {key: max(one.get(key, 0) for one in found) for key in keys}
     least = {key: min(one.get(key, 0) for one in found) for key in keys}
     assert amounts(low) == {key: amount for key, amount in least.items() if amount}
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
-def test_what_may_be_any_provider_is_at_most_the_dearest_of_all(kind):
-    low, high = envelope(BOOK, "nobody", kind, None, has_units=False)
-    every = [envelope(BOOK, provider, kind, None, has_units=False)[1] for provider in BOOK.providers()]
-    found = [amounts(one) for one in every if one is not None]
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("has_units", [False, True])
+def test_what_may_be_any_provider_is_at_most_the_dearest_of_all(has_units, kind):
+    low, high = envelope(BOOK, "nobody", kind, HALF, has_units=has_units)
+    found = [amounts(one) for row in BOOK.rows() for one in tariffs(row, kind, HALF, has_units=has_units)]
     assert not amounts(low)
     assert high is not None
     assert amounts(high) == {key: max(one.get(key, 0) for one in found) for key in {k for one in found for k in one}}
 
 
-def test_other_prices_of_a_provider_have_an_envelope_of_their_own():
+def test_equal_prices_below_other_defaults_are_other_prices():
+    model = entry(request_token=3, response_token=5)
+    dear = default({"request": times("input_tokens", "rates.request_token"), "response": {"value": "7"}})
+    book = PriceBook([MemoryLevel({"one": {"default": default(), "m": model}, "two": {"default": dear, "m": model}})])
+    _, high = envelope(book, "nobody", Facets(), None, has_units=False)
+    assert high is not None
+    assert (high.constant, high.rates["uncached_input_tokens"], high.rates["output_tokens"]) == (7, 3, 5)
+
+
+@pytest.mark.parametrize("provider", ["acme", "nobody"])
+def test_other_prices_of_a_provider_have_an_envelope_of_their_own(provider):
     def dearest(rate: int) -> Decimal:
         book = PriceBook([MemoryLevel({"acme": {"default": default(), "m": entry(request_token=rate)}})])
-        _, high = envelope(book, "acme", Facets(), None, has_units=False)
+        _, high = envelope(book, provider, Facets(), None, has_units=False)
         assert high is not None
         return high.rates["uncached_input_tokens"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from enum import StrEnum
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from typing import Any, cast
 
 from warehouse.errors import PricingError
@@ -127,9 +127,14 @@ def parse_calculation(tree: Any) -> Calculation:
     if not isinstance(tree, dict):
         raise PricingError("an object with request and response is expected")
     roots = cast(dict[str, Any], tree)
-    return Calculation(
-        **{root: _node(roots[root], root, 0) for root in ("request", "response") if roots.get(root) is not None}
-    )
+    parsed = {root: _node(roots[root], root, 0) for root in ("request", "response") if roots.get(root) is not None}
+    return _one_of_equal(Calculation(**parsed))
+
+
+@lru_cache(256)
+def _one_of_equal(calculation: Calculation) -> Calculation:
+    """The first formula that equals this one: nearly all files have the same, and it is multiplied out once."""
+    return calculation
 
 
 def _node(node: Any, path: str, depth: int) -> Node:

@@ -35,6 +35,7 @@ _SAME: Mapping[str, tuple[str, ...]] = {
 _TRAINING = {"pay_per_token": "training_tokens", "pay_per_hour": "training_hours"}
 _PER_MINUTE = Decimal("0.1")
 """An audio rate from here on cannot be for a token (it would be 1,000 USD per million): it is for a minute."""
+_UNIT_OF_AUDIO = f"{UNIT_PREFIX}request_audio_token"
 _STEP = Decimal(1).scaleb(-RATE_DIGITS)
 
 
@@ -86,16 +87,12 @@ def _add_defaults(found: dict[str, Decimal], rates: Rates, second: Decimal) -> N
 
 def _add_speech(found: dict[str, Decimal], rates: Rates) -> None:
     """Speech models of older files: characters at the token rate, minutes of audio at the audio token rate."""
-    text, audio = rates.tokens.get("request_token"), rates.tokens.get("request_audio_token")
+    tokens = rates.tokens
+    text, audio = tokens.get("request_token"), tokens.get("request_audio_token")
     if audio is None:
-        audio = rates.tokens.get(f"{UNIT_PREFIX}request_audio_token")
-    makes_text = any(rates.tokens.get(name) for name in ("response_token", "response_text_token"))
-    if (
-        text
-        and not audio
-        and not makes_text
-        and not any("audio" in name and rates.tokens[name] for name in rates.tokens)
-    ):
+        audio = tokens.get(_UNIT_OF_AUDIO)
+    makes_text = tokens.get("response_token") or tokens.get("response_text_token")
+    if text and not audio and not makes_text and not any("audio" in name and tokens[name] for name in tokens):
         found.setdefault("input_characters", text)
     if audio is not None and audio >= _PER_MINUTE and not any(_is_audio_time(unit) for unit in found):
         found["audio_minutes"] = audio

@@ -36,6 +36,7 @@ _TEXT_ONLY = Calculation(
 """The formula of 40 of 46 known providers; used when a file's default has none."""
 CONSTANT = "#constant"
 _NOT_BY_FORMULA = Calculation()
+_OF_MADE_IMAGES = BY_COLUMN["image_output_tokens"].rates
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ def overlay(base: PricingConfig, top: PricingConfig) -> PricingConfig:
 def _overlay_rates(base: Rates, top: Rates) -> Rates:
     if not top.defaults and top.is_empty:
         return base
+    if not base.defaults and base.is_empty:
+        return top
     qualities = {**base.image, **{q: {**base.image.get(q, {}), **sizes} for q, sizes in top.image.items()}}
     return Rates(
         {**base.tokens, **top.tokens}, {**base.units, **top.units}, {**base.defaults, **top.defaults}, qualities
@@ -213,13 +216,14 @@ def route(config: PricingConfig, facets: Facets) -> Routing:
     rates, calculation = config.pay_as_you_go, config.calculate or _TEXT_ONLY
     images = image_price(rates, facets)
     tokens = rates.tokens
-    by_tokens = facets.has_output_tokens and any(name in tokens for name in BY_COLUMN["image_output_tokens"].rates)
+    by_tokens = images is not None and facets.has_output_tokens and any(name in tokens for name in _OF_MADE_IMAGES)
     if facets.has_images and images is not None and not by_tokens and "image" not in calculation.rate_names:
         # An image request pays per image even where the provider's default formula counts tokens.
         return Routing(_NOT_BY_FORMULA, {}, {}, {IMAGES: images})
     shape = _shape(frozenset(tokens), calculation.variables, calculation.rate_names)
     named = {name: tokens[source] for name, source in shape.named.items()}
-    named.update((name, rates.units[unit]) for name, unit in shape.units.items() if unit in rates.units)
+    if rates.units:
+        named.update((name, rates.units[unit]) for name, unit in shape.units.items() if unit in rates.units)
     if images is not None and not by_tokens:
         named["image"] = images
     return Routing(calculation, named, shape.variables, {bucket: tokens[name] for bucket, name in shape.beside.items()})
@@ -269,7 +273,10 @@ def _bearer(quantity: Quantity, rates: frozenset[str]) -> Quantity:
 
 
 def _own(quantity: Quantity, rates: frozenset[str]) -> str | None:
-    return next((name for name in quantity.rates if name in rates), None)
+    for name in quantity.rates:
+        if name in rates:
+            return name
+    return None
 
 
 def _priced(quantity: Quantity, rates: frozenset[str]) -> str | None:
@@ -286,22 +293,25 @@ def tariff(config: PricingConfig, facets: Facets) -> Tariff:
     """The price as exact factors. It equals the tree: `tests/property` holds both against each other."""
     routing = route(config, facets)
     polynomial = routing.calculation.polynomial(routing.named)
-    rates = dict(routing.beside)
+    rates = {bucket: rate for bucket, rate in routing.beside.items() if rate}
     constant = exact_sum(config.fixed_cost.values())
     products: tuple[Term, ...] = ()
     if routing.calculation.degree <= 1:
         constant = EXACT.add(constant, polynomial.get((), _ZERO))
-        rates |= {bucket: polynomial.get((name,), _ZERO) for bucket, name in routing.variables.items()}
+        single = {names[0]: coefficient for names, coefficient in polynomial.items() if names and coefficient}
+        for bucket, name in routing.variables.items():
+            if name in single:
+                rates[bucket] = single[name]
     else:
         products = tuple(
             Term(c, tuple(sorted(bucket)))
             for names, c in polynomial.items()
             for bucket in _unfold(names, routing.variables)
         )
-    tokens_cost = any(rate for column, rate in rates.items() if column != IMAGES) or bool(products)
+    tokens_cost = bool(rates.keys() - {IMAGES}) or bool(products)
     sells_images = not tokens_cost and _sells_images(config.pay_as_you_go)
     return Tariff(
-        rates={column: rate for column, rate in rates.items() if rate},
+        rates=rates,
         constant=constant,
         products=products,
         units={unit: price for unit, price in unit_rates(config, facets).items() if unit != IMAGES},
