@@ -15,6 +15,7 @@ from warehouse.ingest.fields import raw_schema
 from warehouse.ingest.formats.envelopes import DEFAULTS
 from warehouse.ingest.identity import batch_id, made_id
 from warehouse.ingest.normalise import INDEX, OWNER, PIECE, normalise
+from warehouse.ingest.ordering import ordered
 from warehouse.ingest.ownership import Ownership
 from warehouse.ingest.reading import Read
 from warehouse.ingest.records import BadRecord, Piece, Reject
@@ -129,7 +130,7 @@ def _as_files_keep_it(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     """
     if dataset.id_column is None or frame[dataset.id_column].n_unique() < frame.height:
         return frame
-    return frame.sort(pl.col(dataset.time_column).dt.date(), *dataset.sort_by, maintain_order=True)
+    return ordered(frame, dataset)
 
 
 def _source_names(reads: Sequence[Read]) -> pl.Expr:

@@ -72,7 +72,8 @@ def normalise(
     `raw` holds `PIECE`, `INDEX`, perhaps `OWNER` (0 where absent), and any raw columns as text.
     """
     check_constants(dataset, constants)
-    frame = _complete(raw, dataset, constants)
+    # Else Polars does it in the midst, after every part was looked at piece by piece.
+    frame = _complete(raw.rechunk(), dataset, constants)
     problems = values.Problems(frame.height)
     if not is_tidy or constants:
         frame = values.blanks_to_null(frame, [name for name, kind in frame.schema.items() if kind == pl.String()])
@@ -154,9 +155,10 @@ def _generations(frame: pl.DataFrame, constants: Mapping[str, str], problems: va
     )
     status = pl.col("response_status_code")
     frame = frame.with_columns(pl.coalesce("is_success", status.is_between(200, 299)))
-    modes: dict[str, str | None] = {**MODES, **dict.fromkeys(STANDARD)}
-    mode = pl.col("execution_mode").str.to_lowercase().replace(modes)
-    return settle_units(settle_quantities(frame, problems).with_columns(mode))
+    if frame["execution_mode"].null_count() < frame.height:
+        modes: dict[str, str | None] = {**MODES, **dict.fromkeys(STANDARD)}
+        frame = frame.with_columns(pl.col("execution_mode").str.to_lowercase().replace(modes))
+    return settle_units(settle_quantities(frame, problems))
 
 
 def _numbers(frame: pl.DataFrame, ms_per_unit: int, problems: values.Problems) -> list[pl.Series]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from warehouse.catalog.model import Dataset
 from warehouse.engines.base import Appended, Batch
 from warehouse.errors import ConfigurationError, InvalidInput, WarehouseError
-from warehouse.storage.lake_dedupe import Incoming, Probe, probe
+from warehouse.storage.lake_dedupe import Incoming, Probe, Remembered, probe
 from warehouse.storage.lake_delta import Added, CommitConflict, DeltaLog, Live
 from warehouse.storage.lake_names import PARTITION, new_file
 from warehouse.storage.lake_parquet import days_of, layout, picked, statistics, statistics_columns
@@ -51,6 +51,7 @@ class LakeTable:
         self._snapshot: Snapshot | None = None
         self._recovered = self._shaped = False
         self._synced = NO_TABLE
+        self._remembered = Remembered()
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -265,7 +266,7 @@ class LakeTable:
         for attempt in range(3):
             paths = list(self.snapshot(fresh=attempt > 0).on(days))
             try:
-                incoming.learn(self.store.readable(self.name, paths))
+                self._learn(incoming, paths)
             except FileNotFoundError:  # compacted and swept since the snapshot
                 continue
             return set(paths)
@@ -275,17 +276,22 @@ class LakeTable:
         """Look the ids up in live files that the first look did not see; True when some are there. Under the lock."""
         live = Snapshot.of(self._writer.version, None, self._writer.paths()).on(days)
         rest = [path for path in live if path not in probed]
-        hits = incoming.learn(self.store.readable(self.name, rest))
+        hits = self._learn(incoming, rest)
         probed.update(rest)
         return hits
+
+    def _learn(self, incoming: Incoming, paths: Sequence[str]) -> bool:
+        return incoming.learn(self.store.readable(self.name, self._remembered.candidates(paths, incoming.ids)))
 
     def _prepare(self, rows: pa.Table, days: pa.ChunkedArray, kept: pa.Array | None) -> _Prepared:
         """Write the kept rows (None for all), one durable file per day, several at a time."""
         parts, schema = layout(self.dataset, rows, days, kept), arrow_schema(self.dataset)
 
         def write(day: date) -> tuple[Written, Added]:
-            part = picked(rows, parts[day])
-            return self.described(self.store.write(self.dataset, new_file(day, schema), part), part)
+            part, file = picked(rows, parts[day]), new_file(day, schema)
+            if self.dataset.id_column is not None:
+                self._remembered.add(file.path, part.column(self.dataset.id_column))
+            return self.described(self.store.write(self.dataset, file, part), part)
 
         with ThreadPoolExecutor(max(1, min(len(parts), pa.cpu_count()))) as pool:
             started = [pool.submit(write, day) for day in parts]
