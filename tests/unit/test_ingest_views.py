@@ -1,5 +1,6 @@
 """What is told of texts by their first bytes alone, and instants that are all written alike."""
 
+import json
 from datetime import datetime
 
 import polars as pl
@@ -51,6 +52,21 @@ def test_a_piece_says_whether_its_texts_need_another_look() -> None:
     assert piece_of('{"id":"a","ai_model":"m"}', '{"id":"b"}').is_tidy
     assert not piece_of('{"id":"a","ai_model":" "}', '{"id":"b"}').is_tidy
     assert not piece_of('{"id":"a","ai_model":"m"}', f'{{"id":"b","config":"{LONG}"}}').is_tidy
+
+
+@pytest.mark.parametrize("more", [[], [{"b": "c"}] * 20])
+def test_metadata_is_read_again_where_it_lacks_a_list_or_may_hold_more_than_text(more: list[dict[str, str]]) -> None:
+    plain = {"key": ["k"], "value": ["a longer text than fits into a view"]}
+    odd = [{"key": ["k"]}, {"key": ["k"], "value": ["["]}, {"key": ["k"], "value": ["{" + LONG]}]
+    given = [plain, *odd, None, plain, *more]
+    data = "".join(json.dumps({"id": f"id-{n}", "metadata": one}) + "\n" for n, one in enumerate(given)).encode()
+    chunk = JsonLines("s", "s", data, 1, 0)
+    again, fast = read_chunk(chunk, plan_of(columns_of(GENERATIONS), []))
+    at = sorted([number for number, _ in again.rows] + [number for number, _ in again.bad])
+    assert at == [1, 2, 3, *range(6, len(given))]
+    assert fast.frame is not None
+    assert fast.frame["_index"].to_list() == [0, 4, 5]
+    assert fast.frame["metadata.value"].to_list() == [plain["value"], None, plain["value"]]
 
 
 @pytest.mark.parametrize(

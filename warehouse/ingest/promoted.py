@@ -33,7 +33,7 @@ def _has_key(frame: pl.DataFrame) -> list[pl.Series]:
     found: list[pl.Series] = []
     for name in PROMOTED:
         has = np.zeros(len(keys), dtype=np.bool_)
-        has[rows[(flat == name).fill_null(value=False).to_numpy()]] = True
+        has[rows[(flat == name).arg_true().to_numpy()]] = True
         found.append(pl.Series(name, has))
     return found
 
@@ -83,6 +83,7 @@ def _places(lists: pl.Series, is_new: Sequence[pl.Series]) -> tuple[pl.Series, p
 
 def _gathered(lists: pl.Series, more: Sequence[pl.Series], places: pl.Series, ends: pa.Array) -> pl.Series:
     """The lists made of what stands at `places` among their elements and more."""
-    flat = pl.concat([lists.explode(empty_as_null=False), *(one.alias(lists.name) for one in more)])
+    # In one chunk: looking for each element's chunk costs three times as much.
+    flat = pl.concat([lists.explode(empty_as_null=False), *(one.alias(lists.name) for one in more)], rechunk=True)
     gathered = flat.gather(places).to_arrow(compat_level=pl.CompatLevel.newest())
     return pl.Series(lists.name, pa.LargeListArray.from_arrays(ends, gathered))

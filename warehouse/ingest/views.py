@@ -11,11 +11,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-_WORDS = 4
-_LENGTH, _START = 0, 1
-_BLANK = np.uint8(ord(" "))
-_CASE_BIT = np.uint8(ord("{") ^ ord("["))
-_BRACKET = np.uint8(ord("{"))
+_VIEW_BYTES = 16
+_START = 4
+_WORDS = _VIEW_BYTES // 4
+_BLANK = ord(" ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,7 @@ class Look:
 
 def look_at(frame: pl.DataFrame, longest: int) -> Look:
     """A look at all text columns of a frame."""
-    names = [name for name, kind in frame.schema.items() if kind == pl.String()]
-    names = [name for name in names if frame[name].null_count() < frame.height]
+    names = [text.name for text in frame.get_columns() if text.dtype == pl.String and text.null_count() < len(text)]
     table = frame[names].to_arrow(compat_level=pl.CompatLevel.newest())
     bracketed: list[str] = []
     is_tidy = True
@@ -39,30 +37,25 @@ def look_at(frame: pl.DataFrame, longest: int) -> Look:
         chunks: Iterable[pa.Array] = table.column(name).chunks
         for texts in chunks:
             lengths, firsts = _views(texts)
-            # The two opening brackets differ in this bit only.
-            if name not in bracketed and ((firsts | _CASE_BIT) == _BRACKET).any():
+            if name not in bracketed and (b"{" in firsts or b"[" in firsts):
                 bracketed.append(name)
-            is_tidy = is_tidy and not _is_untidy(texts, lengths, firsts, longest)
+            is_tidy = is_tidy and not _is_untidy(texts, lengths, np.frombuffer(firsts, np.uint8), longest)
     return Look(bracketed, is_tidy)
 
 
-def _views(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _views(texts: pa.Array) -> tuple[np.ndarray, bytes]:
     """The lengths of a column's texts, and their first bytes; 0 for a text that has none."""
     buffer = texts.buffers()[1]
     if buffer is None or not len(texts):
-        return np.zeros(0, np.uint32), np.zeros(0, np.uint8)
-    words = np.frombuffer(buffer, np.uint32)[_WORDS * texts.offset : _WORDS * (texts.offset + len(texts))]
-    starts = words[_START::_WORDS]
-    return words[_LENGTH::_WORDS], (starts & np.uint32(0xFF)).astype(np.uint8)
+        return np.zeros(0, np.uint32), b""
+    views = np.frombuffer(buffer, np.uint8)[_VIEW_BYTES * texts.offset : _VIEW_BYTES * (texts.offset + len(texts))]
+    return views.view(np.uint32)[::_WORDS], views[_START::_VIEW_BYTES].tobytes()
 
 
 def _is_untidy(texts: pa.Array, lengths: np.ndarray, firsts: np.ndarray, longest: int) -> bool:
-    if not len(lengths):
+    if not len(lengths) or (firsts.min() > _BLANK and lengths.max() <= longest):
         return False
-    blank = firsts <= _BLANK
-    if not blank.any() and int(lengths.max()) <= longest:
-        return False
-    odd = blank | (lengths > longest)
+    odd = (firsts <= _BLANK) | (lengths > longest)
     validity = texts.buffers()[0]
     if validity is None:
         return bool(odd.any())

@@ -212,9 +212,9 @@ def _decoded(texts: pl.Series) -> tuple[pl.Series, pl.Series | None]:
 
 def _odd_metadata(whole: pl.Series) -> pl.Series | None:
     """True for metadata without one of its lists, or with more than text in them; None where there is none."""
-    odd = [whole.is_not_null() & whole.struct.field(part).is_null() for part in ("key", "value")]
-    odd.append(_nested(whole.struct.field("value")))
-    return _any_of(odd)
+    lists = [whole.struct.field(part) for part in ("key", "value")]
+    odd = [whole.is_not_null() & one.is_null() for one in lists if one.null_count()]
+    return _any_of([*odd, _nested(lists[1])])
 
 
 def _any_of(masks: Sequence[pl.Series]) -> pl.Series | None:
@@ -263,8 +263,8 @@ def _has_any(column: pl.Series) -> bool:
 def _nested(lists: pl.Series) -> pl.Series:
     """True where an element of a list is the text of an object or a list."""
     flat = lists.explode(empty_as_null=False)
-    if not flat.str.contains(_NESTED).any():
-        return pl.repeat(value=False, n=len(lists), dtype=pl.Boolean, eager=True)
+    if not look_at(flat.to_frame(), MAX_ID_LENGTH).bracketed:
+        return pl.Series(np.zeros(len(lists), dtype=np.bool_))
     return lists.list.eval(pl.element().str.contains(_NESTED).any()).list.first().fill_null(value=False)
 
 
